@@ -1,0 +1,50 @@
+package dev.weir.ffi;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** Sockets and options that java.nio and Netty do not offer. */
+public interface Sockets {
+  /** socket(2); family, type and protocol as in C. */
+  Fd open(int family, int type, int protocol);
+
+  /** Takes over a descriptor number that came from elsewhere (Netty, SCM_RIGHTS). */
+  Fd adopt(int number);
+
+  void setOption(Fd socket, int level, int name, int value);
+
+  void setOption(Fd socket, int level, int name, byte[] value);
+
+  int option(Fd socket, int level, int name);
+
+  byte[] option(Fd socket, int level, int name, int size);
+
+  /** A connected SOCK_SEQPACKET Unix socket, as ZDS speaks over. */
+  Packets connectPackets(Path socketFile, Duration timeout);
+
+  /** A listening SOCK_SEQPACKET Unix socket; a stale file is replaced, a live one is an error that says who has it. */
+  PacketListener listenPackets(Path socketFile);
+
+  /** One SOCK_SEQPACKET connection. One thread reads, one writes. */
+  interface Packets extends AutoCloseable {
+    void send(byte[] message, List<Fd> descriptors);
+
+    /** The next message, or null at end of stream. Throws KernelException ETIMEDOUT after the timeout. The caller owns the descriptors. */
+    @Nullable Packet receive(int maxBytes, Duration timeout);
+
+    @Override
+    void close();
+  }
+
+  record Packet(byte[] message, List<Fd> descriptors) {}
+
+  interface PacketListener extends AutoCloseable {
+    /** The next connection, or null once closed. */
+    @Nullable Packets accept();
+
+    @Override
+    void close();
+  }
+}
