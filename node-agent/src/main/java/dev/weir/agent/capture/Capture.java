@@ -1,0 +1,57 @@
+package dev.weir.agent.capture;
+
+import java.net.InetAddress;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** The door to the kernel's side of the agent. */
+public interface Capture extends AutoCloseable {
+
+  /**
+   * Set before {@link #start}; a second listener is called after the first, and before it on
+   * withdrawal.
+   */
+  void addListener(PodListener listener);
+
+  /**
+   * Begins: the heartbeat, the flow reader, and, off the start-up path, the self-test for joining.
+   */
+  void start();
+
+  /**
+   * What the control plane says of pods has changed: settings of enrolled pods follow at once. Any
+   * thread.
+   */
+  void replacePods(PodDirectory pods);
+
+  Enroller enroller();
+
+  Originals originals();
+
+  Verdicts verdicts();
+
+  ServiceTable services();
+
+  KernelFlows flows();
+
+  /** Enrolled pods now, in no order; an immutable copy. Any thread. */
+  List<Pod> pods();
+
+  /** The enrolled pod of this node that has the address, or null. Any thread, no lock. */
+  @Nullable Pod podAt(InetAddress address);
+
+  /** Refusal counters of the kernel's programs. Any thread; about 2 µs an entry. */
+  List<KernelDrop> drops();
+
+  Joining joining();
+
+  /**
+   * Pods and links stay pinned: kernel flows go on, and new connections obey on-agent-loss once the
+   * heartbeat is old.
+   */
+  @Override
+  void close();
+
+  /** Instead of close: takes away everything that was put into the kernel, pins included. */
+  void uninstall();
+}
