@@ -1,0 +1,11 @@
+package dev.weir.api.model;
+
+/**
+ * An {@code istio.workload.Address} that says something impossible; the message names the resource
+ * and the field.
+ */
+public final class AddressException extends RuntimeException {
+  public AddressException(String message) {
+    super(message);
+  }
+}

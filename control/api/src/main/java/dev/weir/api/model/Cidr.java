@@ -1,0 +1,72 @@
+package dev.weir.api.model;
+
+import java.net.InetAddress;
+import java.net.UnknownHostException;
+
+/** An address block. The bits beyond the prefix are cleared, so equal blocks are equal records. */
+public record Cidr(InetAddress address, int prefixBits) {
+  public Cidr {
+    byte[] bytes = address.getAddress();
+    if (prefixBits < 0 || prefixBits > bytes.length * 8) {
+      throw new IllegalArgumentException(
+          "prefix /" + prefixBits + " (expected: /0 to /" + bytes.length * 8 + ")");
+    }
+    for (int bit = prefixBits; bit < bytes.length * 8; bit++) {
+      bytes[bit / 8] &= (byte) ~(0x80 >> (bit % 8));
+    }
+    address = fromBytes(bytes);
+  }
+
+  /** Reads {@code 10.0.0.0/8}, {@code fd00::/8}, or an address alone, which is a block of one. */
+  public static Cidr parse(String text) {
+    int slash = text.indexOf('/');
+    InetAddress address;
+    try {
+      address = InetAddress.ofLiteral(slash < 0 ? text : text.substring(0, slash));
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException(
+          "'" + text + "' is not an address block such as 10.0.0.0/8", e);
+    }
+    int length = address.getAddress().length * 8;
+    if (slash < 0) {
+      return new Cidr(address, length);
+    }
+    String prefix = text.substring(slash + 1);
+    if (prefix.isEmpty()
+        || prefix.length() > 3
+        || !prefix.chars().allMatch(c -> c >= '0' && c <= '9')
+        || Integer.parseInt(prefix) > length) {
+      throw new IllegalArgumentException(
+          "'" + text + "' has no prefix from /0 to /" + length + " after its address");
+    }
+    return new Cidr(address, Integer.parseInt(prefix));
+  }
+
+  public boolean contains(InetAddress other) {
+    byte[] block = address.getAddress();
+    byte[] bytes = other.getAddress();
+    if (block.length != bytes.length) {
+      return false;
+    }
+    for (int bit = 0; bit < prefixBits; bit++) {
+      if (((block[bit / 8] ^ bytes[bit / 8]) & (0x80 >> (bit % 8))) != 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  @Override
+  public String toString() {
+    return address.getHostAddress() + "/" + prefixBits;
+  }
+
+  private static InetAddress fromBytes(byte[] bytes) {
+    try {
+      return InetAddress.getByAddress(bytes);
+    } catch (UnknownHostException e) {
+      throw new IllegalArgumentException(
+          "address of " + bytes.length + " bytes (expected: 4 or 16)", e);
+    }
+  }
+}

@@ -1,0 +1,7 @@
+package dev.weir.api.model;
+
+/** How another node reaches the workload. */
+public enum Tunnel {
+  NONE,
+  HBONE
+}

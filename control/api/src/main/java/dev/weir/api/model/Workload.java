@@ -1,0 +1,68 @@
+package dev.weir.api.model;
+
+import java.net.InetAddress;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * One running thing with addresses of its own: a pod, or an endpoint that a user listed by hand.
+ *
+ * @param uid {@code cluster/group/kind/namespace/name}, as Istio spells it
+ * @param network empty in a mesh of one network
+ * @param ownerName the Deployment (StatefulSet, Job …) that made it, or its own name
+ * @param services what this workload answers for: by service key, its own target port of each
+ *     service port. Only services that would send it traffic now are named here
+ * @param healthy its readiness; where false, only services with {@link Service#publishNotReady} use
+ *     it
+ * @param hostNetwork its address is its node's, so no look-up by address may find it
+ */
+public record Workload(
+    String uid,
+    String namespace,
+    String name,
+    List<InetAddress> addresses,
+    String network,
+    String node,
+    String hostname,
+    String serviceAccount,
+    String trustDomain,
+    String cluster,
+    Locality locality,
+    WorkloadKind kind,
+    String ownerName,
+    String canonicalName,
+    String canonicalRevision,
+    Tunnel tunnel,
+    boolean healthy,
+    boolean hostNetwork,
+    int capacity,
+    Map<String, List<ServicePort>> services,
+    PodSettings settings) {
+  public static final String DEFAULT_CLUSTER = "Kubernetes";
+  public static final String DEFAULT_TRUST_DOMAIN = "cluster.local";
+  public static final String DEFAULT_SERVICE_ACCOUNT = "default";
+
+  public Workload {
+    addresses = List.copyOf(addresses);
+    services = Map.copyOf(services);
+  }
+
+  public static String podUid(String cluster, String namespace, String name) {
+    return cluster + "//Pod/" + namespace + "/" + name;
+  }
+
+  /** The SPIFFE identity under which it calls and is called. */
+  public String identity() {
+    return "spiffe://" + trustDomain + "/ns/" + namespace + "/sa/" + serviceAccount;
+  }
+
+  /** Its own number behind a service's port; 0 where it does not answer for that port. */
+  public int targetPort(String serviceKey, int servicePort) {
+    for (ServicePort port : services.getOrDefault(serviceKey, List.of())) {
+      if (port.port() == servicePort) {
+        return port.targetPort();
+      }
+    }
+    return 0;
+  }
+}
