@@ -1,5 +1,6 @@
 package dev.weir.agent.capture;
 
+import dev.weir.api.model.PodSettings;
 import dev.weir.ffi.Fd;
 import java.net.InetAddress;
 import java.util.List;
@@ -27,7 +28,7 @@ public record Pod(
     Fd netns,
     long cookie,
     List<InetAddress> addresses,
-    Settings settings) {
+    PodSettings settings) {
 
   public Pod {
     addresses = List.copyOf(addresses);

@@ -1,5 +1,6 @@
 package dev.weir.agent.capture;
 
+import dev.weir.api.model.Workload;
 import java.util.Optional;
 
 /** What the control plane says of pods; an immutable snapshot. */
@@ -7,5 +8,5 @@ import java.util.Optional;
 public interface PodDirectory {
   PodDirectory EMPTY = (namespace, name) -> Optional.empty();
 
-  Optional<PodData> pod(String namespace, String name);
+  Optional<Workload> pod(String namespace, String name);
 }

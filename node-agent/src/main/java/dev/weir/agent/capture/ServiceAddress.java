@@ -10,7 +10,7 @@ import java.util.List;
  * @param agentDecides layer 7 or an algorithm that the kernel has not: the connection keeps the
  *     Service address and goes to the agent
  */
-public record ServicePort(
+public record ServiceAddress(
     String namespace,
     String hostname,
     InetAddress address,
@@ -20,7 +20,7 @@ public record ServicePort(
 
   public record Endpoint(InetAddress address, int port, int weight) {}
 
-  public ServicePort {
+  public ServiceAddress {
     endpoints = List.copyOf(endpoints);
   }
 }
