@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// The load of `weir bench`: small enough that what is measured is the path, not the program.
+//
+//   weir-load serve PORT                          echo of 'p' messages, sink of everything else, checker of 'v' streams
+//   weir-load rtt IP PORT SECONDS                 one connection, 64 bytes to and fro
+//   weir-load stream IP PORT SECONDS              one connection, as fast as it goes, counted by the reader
+//   weir-load connect IP PORT PARALLEL SECONDS    new connections, one byte each way, closed by RST (no TIME_WAIT at the client)
+//   weir-load verify IP PORT BYTES READER         a pseudo-random stream; READER is fast, slow or ragged; the reader checks each byte
+//
+// Every client prints one line of JSON.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BLOCK = 65536, MESSAGE = 64, MAX_SAMPLES = 4000000 };
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "weir-load: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void set(int fd, int level, int name, int value)
+{
+	if (setsockopt(fd, level, name, &value, sizeof value))
+		die("setsockopt");
+}
+
+static int dial(const char *host, const char *port)
+{
+	struct addrinfo hint = {.ai_socktype = SOCK_STREAM}, *found;
+	int bad = getaddrinfo(host, port, &hint, &found), fd;
+	if (bad) {
+		fprintf(stderr, "weir-load: %s: %s\n", host, gai_strerror(bad));
+		exit(1);
+	}
+	fd = socket(found->ai_family, SOCK_STREAM, 0);
+	if (fd < 0)
+		die("socket");
+	if (connect(fd, found->ai_addr, found->ai_addrlen)) {
+		freeaddrinfo(found);
+		close(fd);
+		return -1;
+	}
+	freeaddrinfo(found);
+	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	return fd;
+}
+
+static int dial_or_die(const char *host, const char *port)
+{
+	int fd = dial(host, port);
+	if (fd < 0)
+		die("connect");
+	return fd;
+}
+
+static void send_all(int fd, const void *bytes, size_t left)
+{
+	const char *at = bytes;
+	while (left) {
+		ssize_t n = write(fd, at, left);
+		if (n <= 0)
+			die("write");
+		at += n;
+		left -= n;
+	}
+}
+
+static size_t read_full(int fd, void *bytes, size_t want)
+{
+	size_t got = 0;
+	while (got < want) {
+		ssize_t n = read(fd, (char *)bytes + got, want - got);
+		if (n < 0)
+			die("read");
+		if (!n)
+			break;
+		got += n;
+	}
+	return got;
+}
+
+// xorshift64*: the stream of `verify`, the same on both ends, no two blocks alike.
+static uint64_t next_word(uint64_t *s)
+{
+	*s ^= *s >> 12;
+	*s ^= *s << 25;
+	*s ^= *s >> 27;
+	return *s * 2685821657736338717ull;
+}
+
+static void fill(uint64_t *block, uint64_t *state)
+{
+	for (size_t i = 0; i < BLOCK / 8; i++)
+		block[i] = next_word(state);
+}
+
+// Reads a verified stream to its end and answers with how many bytes were right; stops at the first that is not.
+static void check_stream(int fd, char reader)
+{
+	static uint64_t want[BLOCK / 8];
+	static char got[BLOCK];
+	uint64_t state = 88172645463325252ull, right = 0;
+	unsigned ragged = 1;
+	for (;;) {
+		size_t have = 0;
+		fill(want, &state);
+		while (have < BLOCK) {
+			size_t ask = BLOCK - have;
+			if (reader == 'r') {
+				ragged = ragged * 1103515245u + 12345u;
+				ask = 1 + (ragged >> 8) % (ask < 9000 ? ask : 9000);
+				if ((ragged >> 20) % 4096 == 0)
+					usleep(2000);
+			}
+			ssize_t n = read(fd, got + have, ask);
+			if (n < 0)
+				die("read");
+			if (!n) {
+				if (!memcmp(got, want, have))
+					right += have;
+				goto end;
+			}
+			have += n;
+		}
+		if (memcmp(got, want, BLOCK))
+			goto end;
+		right += BLOCK;
+		if (reader == 's' && (right / BLOCK) % 64 == 0)
+			usleep(5000);
+	}
+end:
+	send_all(fd, &right, sizeof right);
+	close(fd);
+}
+
+static void serve(const char *port)
+{
+	static char buf[BLOCK];
+	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(atoi(port))};
+	struct epoll_event ev = {.events = EPOLLIN}, evs[64];
+	int ep = epoll_create1(0), listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	static uint64_t sunk[65536];
+	set(listener, SOL_SOCKET, SO_REUSEADDR, 1);
+	set(listener, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	if (bind(listener, (void *)&at, sizeof at) || listen(listener, 4096))
+		die("listen");
+	signal(SIGCHLD, SIG_IGN);
+	ev.data.fd = listener;
+	epoll_ctl(ep, EPOLL_CTL_ADD, listener, &ev);
+	for (;;) {
+		int n = epoll_wait(ep, evs, 64, -1);
+		for (int i = 0; i < n; i++) {
+			int fd = evs[i].data.fd;
+			if (fd == listener) {
+				int a = accept4(listener, 0, 0, SOCK_NONBLOCK);
+				if (a < 0 || a >= 65536)
+					continue;
+				set(a, IPPROTO_TCP, TCP_NODELAY, 1);
+				sunk[a] = 0;
+				ev.data.fd = a;
+				epoll_ctl(ep, EPOLL_CTL_ADD, a, &ev);
+				continue;
+			}
+			ssize_t got = read(fd, buf, sizeof buf);
+			if (got < 0 && errno == EAGAIN)
+				continue;
+			if (got <= 0) {
+				if (got == 0 && sunk[fd]) // the writer ended a stream: tell it what arrived
+					(void)!write(fd, &sunk[fd], 8);
+				close(fd);
+			} else if (!sunk[fd] && buf[0] == 'p') {
+				if (write(fd, buf, got) != got)
+					close(fd);
+			} else if (!sunk[fd] && buf[0] == 'v' && got == 2) {
+				if (!fork()) {
+					close(listener);
+					fcntl(fd, F_SETFL, 0);
+					send_all(fd, "v", 1);
+					check_stream(fd, buf[1]);
+					_exit(0);
+				}
+				close(fd);
+			} else {
+				sunk[fd] += got;
+			}
+		}
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static void rtt(const char *host, const char *port, double seconds)
+{
+	double *took = malloc(MAX_SAMPLES * sizeof *took), end;
+	char message[MESSAGE];
+	int fd = dial_or_die(host, port);
+	size_t n = 0;
+	memset(message, 'p', sizeof message);
+	for (int warm = 0; warm < 2000; warm++) {
+		send_all(fd, message, MESSAGE);
+		if (read_full(fd, message, MESSAGE) < MESSAGE)
+			die("echo");
+	}
+	end = now() + seconds;
+	while (n < MAX_SAMPLES) {
+		double t = now();
+		if (t >= end)
+			break;
+		send_all(fd, message, MESSAGE);
+		if (read_full(fd, message, MESSAGE) < MESSAGE)
+			die("echo");
+		took[n++] = now() - t;
+	}
+	qsort(took, n, sizeof *took, by_value);
+	printf("{\"p50\":%.2f,\"p99\":%.2f,\"samples\":%zu}\n", took[n / 2] * 1e6, took[n * 99 / 100] * 1e6, n);
+}
+
+static void stream(const char *host, const char *port, double seconds)
+{
+	static char block[BLOCK];
+	int fd = dial_or_die(host, port);
+	double start = now();
+	uint64_t arrived = 0;
+	memset(block, 'x', sizeof block);
+	while (now() - start < seconds)
+		send_all(fd, block, sizeof block);
+	shutdown(fd, SHUT_WR);
+	if (read_full(fd, &arrived, 8) < 8)
+		die("the reader's count");
+	printf("{\"bytes\":%llu,\"gigabytesPerSecond\":%.3f}\n", (unsigned long long)arrived, arrived / 1e9 / (now() - start));
+}
+
+struct tally {
+	uint64_t done, failed;
+};
+
+static void connections(const char *host, const char *port, int parallel, double seconds)
+{
+	struct tally *tally = mmap(0, sizeof *tally * parallel, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double start = now();
+	uint64_t done = 0, failed = 0;
+	for (int p = 0; p < parallel; p++) {
+		if (fork())
+			continue;
+		while (now() - start < seconds) {
+			struct linger reset = {1, 0};
+			char byte = 'p';
+			int fd = dial(host, port);
+			if (fd < 0) {
+				tally[p].failed++;
+				continue;
+			}
+			if (write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1)
+				tally[p].done++;
+			else
+				tally[p].failed++;
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+			close(fd);
+		}
+		_exit(0);
+	}
+	while (wait(0) > 0)
+		;
+	for (int p = 0; p < parallel; p++)
+		done += tally[p].done, failed += tally[p].failed;
+	printf("{\"perSecond\":%.0f,\"done\":%llu,\"failed\":%llu}\n", done / (now() - start), (unsigned long long)done,
+	       (unsigned long long)failed);
+}
+
+static void verify(const char *host, const char *port, uint64_t bytes, const char *reader)
+{
+	static uint64_t block[BLOCK / 8];
+	uint64_t state = 88172645463325252ull, left = bytes, right = 0;
+	unsigned ragged = 7;
+	double start = now();
+	char ask[2] = {'v', reader[0]};
+	int fd = dial_or_die(host, port);
+	send_all(fd, ask, 2);
+	if (read_full(fd, ask, 1) < 1)
+		die("the checker");
+	while (left) {
+		size_t size = left < BLOCK ? left : BLOCK, at = 0;
+		fill(block, &state);
+		while (at < size) { // pieces of every size, so that no boundary is special
+			ragged = ragged * 1103515245u + 12345u;
+			size_t piece = 1 + (ragged >> 4) % BLOCK;
+			if (piece > size - at)
+				piece = size - at;
+			send_all(fd, (char *)block + at, piece);
+			at += piece;
+		}
+		left -= size;
+	}
+	shutdown(fd, SHUT_WR);
+	if (read_full(fd, &right, 8) < 8)
+		die("the checker's count");
+	printf("{\"sent\":%llu,\"right\":%llu,\"seconds\":%.2f}\n", (unsigned long long)bytes, (unsigned long long)right, now() - start);
+	exit(right == bytes ? 0 : 2);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && !strcmp(argv[1], "serve"))
+		serve(argv[2]);
+	else if (argc == 5 && !strcmp(argv[1], "rtt"))
+		rtt(argv[2], argv[3], atof(argv[4]));
+	else if (argc == 5 && !strcmp(argv[1], "stream"))
+		stream(argv[2], argv[3], atof(argv[4]));
+	else if (argc == 6 && !strcmp(argv[1], "connect"))
+		connections(argv[2], argv[3], atoi(argv[4]), atof(argv[5]));
+	else if (argc == 6 && !strcmp(argv[1], "verify"))
+		verify(argv[2], argv[3], strtoull(argv[4], 0, 10), argv[5]);
+	else {
+		fprintf(stderr, "usage: weir-load serve PORT | rtt IP PORT SECONDS | stream IP PORT SECONDS | connect IP PORT PARALLEL SECONDS"
+				" | verify IP PORT BYTES fast|slow|ragged\n");
+		return 2;
+	}
+	return 0;
+}

@@ -1,0 +1,155 @@
+package dev.weir.bench;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.Consumer;
+
+/**
+ * The same two pods on one node, with no mesh and on each of Weir's paths, in turn, round by round. Every measurement says
+ * afterwards which way its connections went; one that went another way than its variant names is an error, not a figure.
+ */
+final class SameNode {
+  private static final String PORT_CORE_0 = "7000";
+  private static final String PORT_CORE_1 = "7001";
+  private static final String PORT_FREE = "7002";
+  private static final int PARALLEL_CONNECTORS = 16;
+
+  /** The variants by what the two pods are annotated with. */
+  enum Variant {
+    NONE("no mesh", "none", "weir.dev/mesh=disabled", "", ""),
+    DIRECT("direct", "direct", "weir.dev/mesh=enabled", "direct", "direct"),
+    JOINED("joined", "joined", "weir.dev/mesh=enabled", "joined", "joined"),
+    AGENT("agent", "agent", "weir.dev/mesh=enabled", "off", "off"),
+    // The more careful value holds between the pods, so this goes through the agent; the client's own hop to it is joined.
+    AGENT_JOINED("agent, in-pod hop joined", "agent", "weir.dev/mesh=enabled", "joined", "off");
+
+    private final String title;
+    private final String path;
+    private final String mesh;
+    private final String client;
+    private final String server;
+
+    Variant(String title, String path, String mesh, String client, String server) {
+      this.title = title;
+      this.path = path;
+      this.mesh = mesh;
+      this.client = client;
+      this.server = server;
+    }
+
+    String title() {
+      return title;
+    }
+  }
+
+  private record Metric(String name, String unit) {}
+
+  private static final Metric RTT_CORE = new Metric("rtt-p50-one-core", "us");
+  private static final Metric RTT_CORE_P99 = new Metric("rtt-p99-one-core", "us");
+  private static final Metric RTT_FREE = new Metric("rtt-p50-free", "us");
+  private static final Metric RTT_FREE_P99 = new Metric("rtt-p99-free", "us");
+  private static final Metric STREAM_TWO = new Metric("throughput-two-cores", "GB/s");
+  private static final Metric STREAM_ONE = new Metric("throughput-one-core", "GB/s");
+  private static final Metric CONNECTIONS = new Metric("connections", "1/s");
+  private static final Metric AGENT_CPU = new Metric("agent-cpu", "ms/s");
+
+  private final Weir weir;
+  private final Path load;
+  private final double seconds;
+  private final int rounds;
+  private final Consumer<String> progress;
+  private final Map<Metric, Map<Variant, List<Double>>> samples = new LinkedHashMap<>();
+  private final String address;
+
+  SameNode(Weir weir, Path load, boolean quick, int rounds, Consumer<String> progress) throws IOException {
+    this.weir = weir;
+    this.load = load;
+    this.seconds = quick ? 0.5 : 2;
+    this.rounds = rounds;
+    this.progress = progress;
+    this.address = Status.read(weir).ip("server");
+  }
+
+  static String yaml(Path load) throws IOException {
+    try (var in = SameNode.class.getResourceAsStream("same-node.yaml")) {
+      if (in == null) {
+        throw new IOException("same-node.yaml is missing from the jar");
+      }
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8).replace("LOAD", load.toString());
+    }
+  }
+
+  List<Figure> measure() throws IOException {
+    for (int round = 1; round <= rounds; round++) {
+      for (Variant variant : Variant.values()) {
+        progress.accept("round %d of %d: %s".formatted(round, rounds, variant.title));
+        become(variant);
+        measure(variant);
+      }
+    }
+    List<Figure> figures = new ArrayList<>();
+    samples.forEach(
+        (metric, byVariant) ->
+            byVariant.forEach((variant, values) -> figures.add(Figure.of(metric.name, metric.unit, variant.title, values))));
+    return figures;
+  }
+
+  private void become(Variant variant) throws IOException {
+    for (String pod : List.of("client", "server")) {
+      String path = pod.equals("client") ? variant.client : variant.server;
+      weir.annotate("pod/" + pod, variant.mesh, path.isEmpty() ? "weir.dev/fast-path-" : "weir.dev/fast-path=" + path);
+    }
+    Status.awaitEnrolled(weir, variant != Variant.NONE);
+    // The first connection to a port asks the agent; what is measured is what follows.
+    for (String port : List.of(PORT_CORE_0, PORT_CORE_1, PORT_FREE)) {
+      Paths.awaitPath(weir, variant.path, () -> client("", "connect", port, "1", "0.05"));
+    }
+  }
+
+  private void measure(Variant variant) throws IOException {
+    Paths before = Paths.read(weir);
+    long cpuBefore = Status.read(weir).agentCpuMillis();
+    long started = System.nanoTime();
+    Json pinned = client("0", "rtt", PORT_CORE_0, seconds());
+    add(RTT_CORE, variant, pinned.number("p50"));
+    add(RTT_CORE_P99, variant, pinned.number("p99"));
+    Json free = client("", "rtt", PORT_FREE, seconds());
+    add(RTT_FREE, variant, free.number("p50"));
+    add(RTT_FREE_P99, variant, free.number("p99"));
+    add(STREAM_TWO, variant, client("0", "stream", PORT_CORE_1, seconds()).number("gigabytesPerSecond"));
+    add(STREAM_ONE, variant, client("0", "stream", PORT_CORE_0, seconds()).number("gigabytesPerSecond"));
+    Json connections = client("", "connect", PORT_FREE, Integer.toString(PARALLEL_CONNECTORS), seconds());
+    if (connections.number("failed") > 0) {
+      throw new IOException("%s: %.0f connections failed".formatted(variant.title, connections.number("failed")));
+    }
+    add(CONNECTIONS, variant, connections.number("perSecond"));
+    double elapsed = (System.nanoTime() - started) / 1e9;
+    add(AGENT_CPU, variant, (Status.read(weir).agentCpuMillis() - cpuBefore) / elapsed);
+    Paths.read(weir).assertOnly(before, variant.path, variant.title);
+  }
+
+  private String seconds() {
+    return String.format(Locale.ROOT, "%.2f", seconds);
+  }
+
+  private Json client(String core, String mode, String port, String... rest) throws IOException {
+    List<String> command = new ArrayList<>();
+    if (!core.isEmpty()) {
+      command.addAll(List.of("taskset", "-c", core));
+    }
+    command.addAll(List.of(load.toString(), mode, address, port));
+    command.addAll(List.of(rest));
+    return Json.parse(weir.exec("client", command));
+  }
+
+  private void add(Metric metric, Variant variant, double value) {
+    samples.computeIfAbsent(metric, m -> new LinkedHashMap<>()).computeIfAbsent(variant, v -> new ArrayList<>()).add(value);
+  }
+}

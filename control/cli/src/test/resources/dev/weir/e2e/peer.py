@@ -1,0 +1,340 @@
+"""Both ends of the end-to-end tests, run inside pods. Everything a test asserts comes from here as one line of JSON a case."""
+
+import errno
+import hashlib
+import json
+import os
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+
+PATIENCE = 20.0
+last = {}
+
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def read_line(sock):
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = sock.recv(1)
+        if not byte:
+            break
+        line += byte
+    return line.decode().strip()
+
+
+def serve_one(sock, peer):
+    try:
+        sock.sendall(("FROM %s %d\n" % (peer[0].replace("::ffff:", ""), peer[1])).encode())
+        command = read_line(sock)
+        if command == "echo":
+            while data := sock.recv(65536):
+                sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+        elif command == "digest":
+            digest, count = hashlib.sha256(), 0
+            while data := sock.recv(1 << 20):
+                digest.update(data)
+                count += len(data)
+            sock.sendall(("%d %s\n" % (count, digest.hexdigest())).encode())
+        elif command.startswith("source "):
+            left, block = int(command.split()[1]), os.urandom(65536)
+            digest = hashlib.sha256()
+            while left:
+                piece = block[: min(left, len(block))]
+                sock.sendall(piece)
+                digest.update(piece)
+                left -= len(piece)
+            last["source"] = digest.hexdigest()
+        elif command == "reset":
+            reset(sock)
+            return
+        elif command == "fin-then-read":
+            sock.shutdown(socket.SHUT_WR)
+            count = 0
+            while data := sock.recv(65536):
+                count += len(data)
+            last["fin-then-read"] = count
+        elif command == "how-it-ends":
+            try:
+                while sock.recv(65536):
+                    pass
+                last["how-it-ends"] = "fin"
+            except ConnectionResetError:
+                last["how-it-ends"] = "reset"
+        elif command == "stall":
+            time.sleep(3600)
+        elif command.startswith("last "):
+            deadline, key = time.time() + PATIENCE, command[5:]
+            while key not in last and time.time() < deadline:
+                time.sleep(0.01)
+            sock.sendall((str(last.pop(key, "nothing")) + "\n").encode())
+        sock.close()
+    except OSError as e:
+        print("serve: %s: %s" % (peer, e), file=sys.stderr, flush=True)
+
+
+def serve(port):
+    listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=512)
+    print("listening on %d" % port, flush=True)
+    while True:
+        sock, peer = listener.accept()
+        threading.Thread(target=serve_one, args=(sock, peer), daemon=True).start()
+
+
+def udp_serve(port):
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(("::", port))
+    while True:
+        data, peer = sock.recvfrom(2048)
+        sock.sendto(("FROM %s " % peer[0].replace("::ffff:", "")).encode() + data, peer)
+
+
+def addresses(host, port, family):
+    """family: v4, v6, or mapped: an IPv4 address through an IPv6 socket, as Java and Go do."""
+    wanted = socket.AF_INET6 if family == "v6" else socket.AF_INET
+    found = socket.getaddrinfo(host, port, wanted, socket.SOCK_STREAM)[0][4]
+    if family == "mapped":
+        return socket.AF_INET6, ("::ffff:" + found[0], port)
+    return wanted, found[:2]
+
+
+def dial(case, timeout=PATIENCE):
+    family, address = addresses(case["host"], case["port"], case["family"])
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.settimeout(timeout)
+    sock.connect(address)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock, address
+
+
+def hello(case):
+    sock, address = dial(case)
+    banner = read_line(sock)
+    return sock, address, banner.split()[1] if banner.startswith("FROM ") else "no banner: " + banner
+
+
+def ask_last(case, key):
+    sock, _, _ = hello(case)
+    sock.sendall(("last %s\n" % key).encode())
+    answer = read_line(sock)
+    sock.close()
+    return answer
+
+
+def case_talk(case):
+    """Server speaks first, then an echo, then each side half-closes."""
+    sock, address, seen = hello(case)
+    peer = sock.getpeername()
+    message = os.urandom(20000)
+    sock.sendall(b"echo\n" + message)
+    sock.shutdown(socket.SHUT_WR)
+    back = b""
+    while data := sock.recv(65536):
+        back += data
+    sock.close()
+    return {"seen": seen, "echoed": back == message, "peername": peer[0].replace("::ffff:", ""), "asked": address[0].replace("::ffff:", "")}
+
+
+def case_idle(case):
+    sock, _, seen = hello(case)
+    sock.sendall(b"echo\n")
+    time.sleep(case["seconds"])
+    sock.sendall(b"still here")
+    sock.shutdown(socket.SHUT_WR)
+    back = b""
+    while data := sock.recv(65536):
+        back += data
+    return {"seen": seen, "back": back.decode()}
+
+
+def case_server_resets(case):
+    sock, _, _ = hello(case)
+    sock.sendall(b"reset\n")
+    try:
+        return {"ends": "fin" if not sock.recv(1) else "data"}
+    except ConnectionResetError:
+        return {"ends": "reset"}
+
+
+def case_client_resets(case):
+    sock, _, _ = hello(case)
+    sock.sendall(b"how-it-ends\n")
+    time.sleep(0.1)
+    reset(sock)
+    return {"ends": ask_last(case, "how-it-ends")}
+
+
+def case_client_closes(case):
+    sock, _, _ = hello(case)
+    sock.sendall(b"how-it-ends\n")
+    sock.close()
+    return {"ends": ask_last(case, "how-it-ends")}
+
+
+def case_server_half_closes(case):
+    sock, _, _ = hello(case)
+    sock.sendall(b"fin-then-read\n")
+    ended = sock.recv(1) == b""
+    sock.sendall(b"x" * 300000)
+    sock.close()
+    return {"ended": ended, "read": ask_last(case, "fin-then-read")}
+
+
+def case_sendfile(case):
+    path = "/tmp/weir-peer-%d" % os.getpid()
+    block, digest = os.urandom(1 << 20), hashlib.sha256()
+    with open(path, "wb") as f:
+        for i in range(case["mebibytes"]):
+            piece = struct.pack("<Q", i) + block[8:]
+            f.write(piece)
+            digest.update(piece)
+    sock, _, _ = hello(case)
+    sock.sendall(b"digest\n")
+    sock.settimeout(None)
+    size, at = os.path.getsize(path), 0
+    with open(path, "rb") as f:
+        while at < size:
+            at += os.sendfile(sock.fileno(), f.fileno(), at, size - at)
+    os.unlink(path)
+    sock.shutdown(socket.SHUT_WR)
+    return {"exact": read_line(sock) == "%d %s" % (size, digest.hexdigest())}
+
+
+def case_download(case):
+    size, digest, count = case["mebibytes"] << 20, hashlib.sha256(), 0
+    sock, _, _ = hello(case)
+    sock.sendall(("source %d\n" % size).encode())
+    while data := sock.recv(1 << 20):
+        digest.update(data)
+        count += len(data)
+    return {"exact": count == size and ask_last(case, "source") == digest.hexdigest()}
+
+
+def case_slow_reader(case):
+    """The server stops reading: the client must be stopped after a bounded number of bytes."""
+    sock, _, _ = hello(case)
+    sock.sendall(b"stall\n")
+    sock.setblocking(False)
+    sent, quiet_since = 0, time.time()
+    while time.time() - quiet_since < 2.0 and sent < case["limit"]:
+        try:
+            sent += sock.send(b"y" * 65536)
+            quiet_since = time.time()
+        except BlockingIOError:
+            select.select([], [sock], [], 0.2)
+    reset(sock)
+    return {"sent": sent}
+
+
+def case_connect(case):
+    """How a connect that should not succeed ends, and how soon."""
+    start = time.time()
+    try:
+        sock, _ = dial(case, case.get("timeout", PATIENCE))
+    except TimeoutError:
+        return {"ends": "timeout", "seconds": time.time() - start}
+    except OSError as e:
+        return {"ends": errno.errorcode.get(e.errno, str(e)), "seconds": time.time() - start}
+    try:
+        data = sock.recv(1)
+        ends = "data" if data else "fin"
+    except ConnectionResetError:
+        ends = "ECONNRESET"
+    except TimeoutError:
+        ends = "hang"
+    return {"ends": ends, "seconds": time.time() - start}
+
+
+def case_nonblocking(case):
+    family, address = addresses(case["host"], case["port"], case["family"])
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    code = sock.connect_ex(address)
+    if code not in (0, errno.EINPROGRESS):
+        return {"ends": errno.errorcode.get(code, str(code))}
+    if not select.select([], [sock], [], PATIENCE)[1]:
+        return {"ends": "never writable"}
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        return {"ends": errno.errorcode[code]}
+    sock.setblocking(True)
+    return {"ends": "connected", "seen": read_line(sock).split()[1]}
+
+
+def case_bound(case):
+    """A client that binds its own address and port before it connects."""
+    family, address = addresses(case["host"], case["port"], case["family"])
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.settimeout(PATIENCE)
+    sock.bind((case["bind"], 0))
+    sock.connect(address)
+    return {"seen": read_line(sock).split()[1]}
+
+
+def case_udp(case):
+    family, address = addresses(case["host"], case["port"], case["family"])
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.settimeout(3)
+    sock.sendto(b"hello", address)
+    data, _ = sock.recvfrom(2048)
+    return {"answer": data.decode()}
+
+
+def case_resolve(case):
+    family = socket.AF_INET6 if case["family"] == "v6" else socket.AF_INET
+    try:
+        return {"addresses": sorted({a[4][0] for a in socket.getaddrinfo(case["host"], 0, family, socket.SOCK_STREAM)})}
+    except socket.gaierror as e:
+        return {"error": e.args[0], "addresses": []}
+
+
+def run(cases):
+    for case in cases:
+        try:
+            result = globals()["case_" + case["do"].replace("-", "_")](case)
+        except Exception as e:
+            result = {"error": "%s: %s" % (type(e).__name__, e)}
+        print(json.dumps({"case": case["name"], **result}), flush=True)
+
+
+def hold(host, port, family):
+    """One connection that answers on stdin's command: each line sends its text and prints what comes back."""
+    sock, _, seen = hello({"host": host, "port": int(port), "family": family})
+    sock.sendall(b"echo\n")
+    print("held " + seen, flush=True)
+    for line in sys.stdin:
+        text = line.encode()
+        try:
+            sock.sendall(text)
+            back = b""
+            while len(back) < len(text):
+                data = sock.recv(65536)
+                if not data:
+                    print("fin", flush=True)
+                    return
+                back += data
+            print("back " + back.decode().strip(), flush=True)
+        except OSError as e:
+            print(errno.errorcode.get(e.errno, str(e)), flush=True)
+            return
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        for port in sys.argv[2:-1]:
+            threading.Thread(target=serve, args=(int(port),), daemon=True).start()
+        threading.Thread(target=udp_serve, args=(int(sys.argv[2]),), daemon=True).start()
+        serve(int(sys.argv[-1]))
+    elif sys.argv[1] == "run":
+        run(json.load(sys.stdin))
+    elif sys.argv[1] == "hold":
+        hold(sys.argv[2], sys.argv[3], sys.argv[4])
