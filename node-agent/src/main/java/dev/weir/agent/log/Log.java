@@ -1,0 +1,34 @@
+package dev.weir.agent.log;
+
+/** One room's log; what follows the message are keys and values in turn. */
+public final class Log {
+  private final Logs logs;
+  private final String room;
+
+  Log(Logs logs, String room) {
+    this.logs = logs;
+    this.room = room;
+  }
+
+  public void error(String message, Object... keysAndValues) {
+    write(Level.ERROR, message, keysAndValues);
+  }
+
+  public void warn(String message, Object... keysAndValues) {
+    write(Level.WARN, message, keysAndValues);
+  }
+
+  public void info(String message, Object... keysAndValues) {
+    write(Level.INFO, message, keysAndValues);
+  }
+
+  public void debug(String message, Object... keysAndValues) {
+    write(Level.DEBUG, message, keysAndValues);
+  }
+
+  private void write(Level level, String message, Object[] keysAndValues) {
+    if (level.compareTo(logs.level()) <= 0) {
+      logs.write(level, room, message, keysAndValues);
+    }
+  }
+}
