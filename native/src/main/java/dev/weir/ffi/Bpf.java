@@ -140,6 +140,7 @@ public interface Bpf {
   }
 
   /** What BPF_PROG_TEST_RUN gave back. */
+  @SuppressWarnings("ArrayRecordComponent")
   record TestRun(int retval, byte[] dataOut, byte[] ctxOut, Duration each) {}
 
   interface BpfLink extends AutoCloseable {

@@ -38,6 +38,7 @@ public interface Sockets {
     void close();
   }
 
+  @SuppressWarnings("ArrayRecordComponent")
   record Packet(byte[] message, List<Fd> descriptors) {}
 
   interface PacketListener extends AutoCloseable {

@@ -8,13 +8,13 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 
-/** Every command by name. One that is named is made alone; only help and completion make them all. */
+/**
+ * Every command by name. One that is named is made alone; only help and completion make them all.
+ */
 final class Commands {
   private record Entry(String name, Function<Output, Object> make) {}
 
-  private static final List<Entry> ENTRIES =
-      List.of(
-          new Entry("version", VersionCommand::new));
+  private static final List<Entry> ENTRIES = List.of(new Entry("version", VersionCommand::new));
 
   private Commands() {}
 

@@ -9,7 +9,8 @@ record Output(PrintWriter out, PrintWriter err, boolean terminal) {
   private static final String RESET = "\u001b[0m";
 
   static Output standard() {
-    // The launcher tests its own standard output: System.console() would also ask for a terminal on standard input.
+    // The launcher tests its own standard output: System.console() would also ask for a terminal on
+    // standard input.
     return new Output(
         Main.writer(new FileOutputStream(FileDescriptor.out)),
         Main.writer(new FileOutputStream(FileDescriptor.err)),

@@ -7,7 +7,11 @@ final class Training {
   private Training() {}
 
   static int run(Output output) {
-    Output nowhere = new Output(Main.writer(OutputStream.nullOutputStream()), Main.writer(OutputStream.nullOutputStream()), false);
+    Output nowhere =
+        new Output(
+            Main.writer(OutputStream.nullOutputStream()),
+            Main.writer(OutputStream.nullOutputStream()),
+            false);
     String[][] calls = {{"version"}, {"--help"}, {"no-such-command"}};
     for (String[] call : calls) {
       Main.run(call, nowhere);

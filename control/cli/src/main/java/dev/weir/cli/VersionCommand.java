@@ -27,7 +27,11 @@ final class VersionCommand implements Callable<Integer> {
     return "weir %s (java %s, %s %s)"
         .formatted(
             version == null ? "from classes" : version,
-            Runtime.version().feature() + "." + Runtime.version().interim() + "." + Runtime.version().update(),
+            Runtime.version().feature()
+                + "."
+                + Runtime.version().interim()
+                + "."
+                + Runtime.version().update(),
             System.getProperty("os.name"),
             System.getProperty("os.version"));
   }

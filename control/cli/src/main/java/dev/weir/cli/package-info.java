@@ -1,7 +1,8 @@
 /**
- * The {@code weir} command. A command is a small class that asks a door (the lab's client, a node's admin socket, the kernel) and
- * prints what it says; it decides nothing. Everything runs on the main thread. {@link dev.weir.cli.Main} is the only way in; each
- * command is made when it is asked for, since making all of them costs more than running one.
+ * The {@code weir} command. A command is a small class that asks a door (the lab's client, a node's
+ * admin socket, the kernel) and prints what it says; it decides nothing. Everything runs on the
+ * main thread. {@link dev.weir.cli.Main} is the only way in; each command is made when it is asked
+ * for, since making all of them costs more than running one.
  */
 @NullMarked
 package dev.weir.cli;

@@ -5,7 +5,10 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
-/** A steady visitor: so many pages a second over a few threads, each answer counted as served or failed. */
+/**
+ * A steady visitor: so many pages a second over a few threads, each answer counted as served or
+ * failed.
+ */
 final class Load {
   private static final int VISITORS = 4;
   private static final long PATIENCE_NANOS = 60_000_000_000L;
@@ -23,7 +26,10 @@ final class Load {
     this.intervalNanos = 1_000_000_000L * VISITORS / perSecond;
   }
 
-  /** Waits for the shop to open, since what comes before that is not the mesh's doing; then visits until stopped. */
+  /**
+   * Waits for the shop to open, since what comes before that is not the mesh's doing; then visits
+   * until stopped.
+   */
   void run() {
     long deadline = System.nanoTime() + PATIENCE_NANOS;
     while (!open && !stopping) {
@@ -78,6 +84,8 @@ final class Load {
   /** One line, read by the demo. */
   String counts() {
     String failure = lastFailure;
-    return "served=%d failed=%d open=%b%s".formatted(served.get(), failed.get(), open, failure == null ? "" : " last-failure=" + failure);
+    return "served=%d failed=%d open=%b%s"
+        .formatted(
+            served.get(), failed.get(), open, failure == null ? "" : " last-failure=" + failure);
   }
 }

@@ -17,7 +17,8 @@ public final class Main {
   private Main() {}
 
   public static void main(String[] arguments) {
-    // A shop's names move with its pods; Java would remember an address for 30 s and a failure for 10.
+    // A shop's names move with its pods; Java would remember an address for 30 s and a failure for
+    // 10.
     System.setProperty("sun.net.inetaddr.ttl", "5");
     System.setProperty("sun.net.inetaddr.negative.ttl", "0");
     try {
@@ -42,7 +43,8 @@ public final class Main {
         case "--rate" -> rate = number(arguments, ++i, 1, 10_000);
         default -> {
           if (!role.isEmpty()) {
-            throw new IllegalArgumentException("one role at a time: '" + arguments[i] + "' after '" + role + "'");
+            throw new IllegalArgumentException(
+                "one role at a time: '" + arguments[i] + "' after '" + role + "'");
           }
           role = arguments[i];
         }
@@ -52,10 +54,12 @@ public final class Main {
     if (role.equals("load")) {
       Load load = new Load(Role.upstream("front", environment), rate);
       Server server = Server.listen(port, request -> statistics(load, request));
-      atEnd(server, () -> {
-        load.stop();
-        log(load.counts());
-      });
+      atEnd(
+          server,
+          () -> {
+            load.stop();
+            log(load.counts());
+          });
       log("load: " + rate + " pages a second, statistics on port " + server.port());
       load.run();
       Thread.ofPlatform().name("report").daemon().start(() -> report(load));
@@ -91,13 +95,18 @@ public final class Main {
         missing.add(upstream.host() + " is not ready: " + e.getMessage());
       }
     }
-    return missing.isEmpty() ? Message.response(200, "ready\n") : Message.response(503, String.join("; ", missing) + "\n");
+    return missing.isEmpty()
+        ? Message.response(200, "ready\n")
+        : Message.response(503, String.join("; ", missing) + "\n");
   }
 
   private static Message statistics(Load load, Message request) {
     return switch (request.path()) {
       case "/healthz" -> Message.response(200, "ok\n");
-      case "/ready" -> load.isOpen() ? Message.response(200, "open\n") : Message.response(503, "the shop is not open yet\n");
+      case "/ready" ->
+          load.isOpen()
+              ? Message.response(200, "open\n")
+              : Message.response(503, "the shop is not open yet\n");
       default -> Message.response(200, load.counts() + "\n");
     };
   }
@@ -112,21 +121,22 @@ public final class Main {
   private static void atEnd(Server server, Runnable last) {
     Runtime.getRuntime()
         .addShutdownHook(
-            new Thread(
-                () -> {
-                  try {
-                    server.close();
-                  } catch (IOException e) {
-                    log("closing: " + e.getMessage());
-                  }
-                  last.run();
-                }));
+            new Thread(() -> {
+              try {
+                server.close();
+              } catch (IOException e) {
+                log("closing: " + e.getMessage());
+              }
+              last.run();
+            }));
   }
 
   /** The run that an AOT cache is made from: a caller and a served role, over loopback. */
   private static void train() throws IOException {
     try (Server inventory = Server.listen(0, answer(new Role.Inventory()));
-        Server cart = Server.listen(0, answer(new Role.Cart(new Upstream("localhost:" + inventory.port()))))) {
+        Server cart =
+            Server.listen(
+                0, answer(new Role.Cart(new Upstream("localhost:" + inventory.port()))))) {
       Upstream caller = new Upstream("localhost:" + cart.port());
       caller.get("/ready");
       for (int visit = 0; visit < 100; visit++) {
@@ -146,7 +156,8 @@ public final class Main {
     } catch (NumberFormatException e) {
       // Said below, with the range.
     }
-    throw new IllegalArgumentException("%s: %s (expected: %d to %d)".formatted(arguments[at - 1], given, least, most));
+    throw new IllegalArgumentException(
+        "%s: %s (expected: %d to %d)".formatted(arguments[at - 1], given, least, most));
   }
 
   static void log(String text) {

@@ -10,7 +10,10 @@ import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** One HTTP/1.1 message, request or response, with a body of known length: all that the shop speaks (RFC 9112). */
+/**
+ * One HTTP/1.1 message, request or response, with a body of known length: all that the shop speaks
+ * (RFC 9112).
+ */
 record Message(String startLine, Map<String, String> fields, String body) {
   private static final int MAX_LINE_BYTES = 8 * 1024;
   private static final int MAX_FIELDS = 64;
@@ -51,20 +54,24 @@ record Message(String startLine, Map<String, String> fields, String body) {
       if (colon < 1 || fields.size() == MAX_FIELDS) {
         throw new IOException("not a header field I take: " + field);
       }
-      fields.put(field.substring(0, colon).toLowerCase(Locale.ROOT), field.substring(colon + 1).strip());
+      fields.put(
+          field.substring(0, colon).toLowerCase(Locale.ROOT), field.substring(colon + 1).strip());
     }
     int length;
     try {
       length = Integer.parseInt(fields.getOrDefault("content-length", "0"));
     } catch (NumberFormatException e) {
-      throw new IOException("content-length: " + fields.get("content-length") + " (expected: a number)", e);
+      throw new IOException(
+          "content-length: " + fields.get("content-length") + " (expected: a number)", e);
     }
     if (length < 0 || length > MAX_BODY_BYTES || fields.containsKey("transfer-encoding")) {
-      throw new IOException("a body of " + length + " bytes (expected: at most " + MAX_BODY_BYTES + ", not chunked)");
+      throw new IOException(
+          "a body of " + length + " bytes (expected: at most " + MAX_BODY_BYTES + ", not chunked)");
     }
     byte[] body = in.readNBytes(length);
     if (body.length < length) {
-      throw new EOFException("connection closed after %d of %d body bytes".formatted(body.length, length));
+      throw new EOFException(
+          "connection closed after %d of %d body bytes".formatted(body.length, length));
     }
     return new Message(start, fields, new String(body, StandardCharsets.UTF_8));
   }

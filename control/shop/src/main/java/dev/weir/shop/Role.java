@@ -29,21 +29,33 @@ sealed interface Role {
       case "inventory" -> new Inventory();
       case "payments" -> new Payments(new AtomicLong());
       default ->
-          throw new IllegalArgumentException("no role '" + name + "' (expected: front, catalog, cart, inventory, payments or load)");
+          throw new IllegalArgumentException(
+              "no role '"
+                  + name
+                  + "' (expected: front, catalog, cart, inventory, payments or load)");
     };
   }
 
-  /** By its Service's name, unless the environment says otherwise: {@code CATALOG=catalog.shop:8080}. */
+  /**
+   * By its Service's name, unless the environment says otherwise: {@code
+   * CATALOG=catalog.shop:8080}.
+   */
   static Upstream upstream(String service, Map<String, String> environment) {
-    return new Upstream(environment.getOrDefault(service.toUpperCase(Locale.ROOT) + "_AT", service + ":" + Main.PORT));
+    return new Upstream(
+        environment.getOrDefault(
+            service.toUpperCase(Locale.ROOT) + "_AT", service + ":" + Main.PORT));
   }
 
   /** The page: what is for sale, what is in the cart; every fourth visitor pays. */
-  record Front(Upstream catalog, Upstream cart, Upstream payments, AtomicLong visits) implements Role {
+  record Front(Upstream catalog, Upstream cart, Upstream payments, AtomicLong visits)
+      implements Role {
     @Override
     public String serve(String path) throws IOException {
       long visit = visits.incrementAndGet();
-      StringBuilder page = new StringBuilder(256).append(catalog.get("/items")).append(cart.get("/cart/" + visit % 100));
+      StringBuilder page =
+          new StringBuilder(256)
+              .append(catalog.get("/items"))
+              .append(cart.get("/cart/" + visit % 100));
       if (visit % 4 == 0) {
         page.append(payments.get("/pay/" + visit));
       }
@@ -68,7 +80,10 @@ sealed interface Role {
   record Cart(Upstream inventory) implements Role {
     @Override
     public String serve(String path) throws IOException {
-      return "cart " + path.substring(path.lastIndexOf('/') + 1) + ": 1 teapot, " + inventory.get("/stock/teapot");
+      return "cart "
+          + path.substring(path.lastIndexOf('/') + 1)
+          + ": 1 teapot, "
+          + inventory.get("/stock/teapot");
     }
 
     @Override

@@ -9,9 +9,15 @@ import java.net.Socket;
 import java.net.SocketTimeoutException;
 import java.util.function.Function;
 
-/** Answers requests, one virtual thread a connection. Once stopping, each connection ends with the answer it is at. */
+/**
+ * Answers requests, one virtual thread a connection. Once stopping, each connection ends with the
+ * answer it is at.
+ */
 final class Server implements AutoCloseable {
-  /** Longer than a caller keeps an idle connection (Upstream), so that the caller, who knows, is the one to close. */
+  /**
+   * Longer than a caller keeps an idle connection (Upstream), so that the caller, who knows, is the
+   * one to close.
+   */
   private static final int IDLE_MILLIS = 60_000;
 
   private final ServerSocket listener;

@@ -17,7 +17,10 @@ final class Upstream {
   private static final int MAX_IDLE = 8;
   private static final long MAX_IDLE_NANOS = 10_000_000_000L;
 
-  /** After so many requests a connection is done: a layer-4 balancer chooses per connection, so one kept for ever would pin its backend. */
+  /**
+   * After so many requests a connection is done: a layer-4 balancer chooses per connection, so one
+   * kept for ever would pin its backend.
+   */
   private static final int MAX_REQUESTS = 50;
 
   private final String host;
@@ -38,7 +41,8 @@ final class Upstream {
   String get(String path) throws IOException {
     Message response = call(path);
     if (response.status() != 200) {
-      throw new IOException("%s%s: %d %s".formatted(host, path, response.status(), response.body()));
+      throw new IOException(
+          "%s%s: %d %s".formatted(host, path, response.status(), response.body()));
     }
     return response.body();
   }
@@ -49,7 +53,8 @@ final class Upstream {
       try {
         return exchange(kept, path);
       } catch (UnansweredException e) {
-        // RFC 9110 9.2.2: the peer may close a kept connection at any time; a GET that met that is safe to send once more.
+        // RFC 9110 9.2.2: the peer may close a kept connection at any time; a GET that met that is
+        // safe to send once more.
         return exchange(dial(), path);
       }
     }
@@ -65,7 +70,9 @@ final class Upstream {
       response = Message.read(connection.in);
     } catch (IOException e) {
       connection.close();
-      throw connection.requests > 0 ? new UnansweredException(e) : new IOException(host + ": " + e.getMessage(), e);
+      throw connection.requests > 0
+          ? new UnansweredException(e)
+          : new IOException(host + ": " + e.getMessage(), e);
     }
     if (response == null) {
       connection.close();
