@@ -140,7 +140,6 @@ public interface Bpf {
   }
 
   /** What BPF_PROG_TEST_RUN gave back. */
-  @SuppressWarnings("ArrayRecordComponent")
   record TestRun(int retval, byte[] dataOut, byte[] ctxOut, Duration each) {}
 
   interface BpfLink extends AutoCloseable {

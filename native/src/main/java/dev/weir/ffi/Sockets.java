@@ -38,7 +38,6 @@ public interface Sockets {
     void close();
   }
 
-  @SuppressWarnings("ArrayRecordComponent")
   record Packet(byte[] message, List<Fd> descriptors) {}
 
   interface PacketListener extends AutoCloseable {
