@@ -2,9 +2,12 @@ package dev.weir.api.model;
 
 import java.net.InetAddress;
 import java.net.UnknownHostException;
+import java.util.regex.Pattern;
 
 /** An address block. The bits beyond the prefix are cleared, so equal blocks are equal records. */
 public record Cidr(InetAddress address, int prefixBits) {
+  private static final Pattern QUAD = Pattern.compile("\\d{1,3}(\\.\\d{1,3}){3}");
+
   public Cidr {
     byte[] bytes = address.getAddress();
     if (prefixBits < 0 || prefixBits > bytes.length * 8) {
@@ -22,10 +25,10 @@ public record Cidr(InetAddress address, int prefixBits) {
     int slash = text.indexOf('/');
     InetAddress address;
     try {
-      address = InetAddress.ofLiteral(slash < 0 ? text : text.substring(0, slash));
+      address = literal(slash < 0 ? text : text.substring(0, slash));
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(
-          "'" + text + "' is not an address block such as 10.0.0.0/8", e);
+          "'" + text + "' is not an address block such as 10.0.0.0/8 or fd00::/8", e);
     }
     int length = address.getAddress().length * 8;
     if (slash < 0) {
@@ -40,6 +43,22 @@ public record Cidr(InetAddress address, int prefixBits) {
           "'" + text + "' has no prefix from /0 to /" + length + " after its address");
     }
     return new Cidr(address, Integer.parseInt(prefix));
+  }
+
+  /**
+   * Reads an address without asking any name server, and without C's short forms such as {@code
+   * 10.1}.
+   */
+  public static InetAddress literal(String text) {
+    boolean v6 = text.indexOf(':') >= 0;
+    if (v6 ? text.indexOf('%') >= 0 || text.indexOf('[') >= 0 : !QUAD.matcher(text).matches()) {
+      throw new IllegalArgumentException("'" + text + "' is not an IP address");
+    }
+    try {
+      return InetAddress.ofLiteral(text);
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException("'" + text + "' is not an IP address", e);
+    }
   }
 
   public boolean contains(InetAddress other) {
