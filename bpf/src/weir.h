@@ -26,7 +26,10 @@
 #define WEIR_MAX_SERVICES 65536
 #define WEIR_MAX_ENDPOINTS 262144
 #define WEIR_MAX_VERDICTS 65536
-#define WEIR_MAX_FLOWS 131072
+#define WEIR_MAX_FLOWS 65536
+#define WEIR_MAX_ORIGINALS 16384
+#define WEIR_MAX_JOINS 65536
+#define WEIR_MAX_MEETINGS 16384
 #define WEIR_MAX_PORTS 65536
 #define WEIR_MAX_CIDRS 16384
 #define WEIR_EVENTS_BYTES (1 << 20)
@@ -43,6 +46,7 @@ enum weir_pod_flag {
 	WEIR_POD_DNS = 1 << 3,       /* port 53 goes to the agent */
 	WEIR_POD_PORT_RULES = 1 << 4, /* weir_ports has entries for it */
 	WEIR_POD_CIDR_RULES = 1 << 5, /* weir_cidrs has entries for it */
+	WEIR_POD_SELF_TEST = 1 << 6, /* of the self-test: joins though WEIR_CONTROL_JOINING is not set */
 };
 struct weir_pod {
 	__u32 pod;
@@ -128,10 +132,13 @@ struct weir_original {
 /* Map weir_flows, LRU_HASH: connections that stay in the kernel, seen from the client. Inserted before the SYN leaves. The
  * destination's ingress lets a SYN pass that stands here, so a forged source address gains nothing. */
 enum weir_path {
+	WEIR_PATH_AGENT = 0, /* captured: not in weir_flows, only in weir_sockets */
 	WEIR_PATH_DIRECT = 1,
 	WEIR_PATH_JOINED = 2,
 	WEIR_PATH_EXCLUDED = 3, /* by annotation: not ours, let pass */
 	WEIR_PATH_OPEN = 4,     /* no agent alive and the pod asked for open */
+	WEIR_PATH_LOCAL = 5,    /* to itself by its own Service: stays on lo; only in weir_sockets */
+	WEIR_PATH_DNS = 6,      /* to the DNS listener: needs no original; only in weir_sockets */
 };
 struct weir_tuple {
 	struct weir_addr saddr; /* client */
@@ -195,6 +202,7 @@ enum weir_reason {
 	WEIR_REASON_MALFORMED = 7,      /* a packet too short to judge */
 	WEIR_REASON_SELF_PORT = 8,      /* a pod called a port of the agent */
 	WEIR_REASON_DNS_NO_AGENT = 9,
+	WEIR_REASON_EVENT_LOST = 10, /* weir_events was full: an event, not a connection, was lost */
 	WEIR_REASON_MAX
 };
 struct weir_drop_key {
@@ -230,7 +238,23 @@ struct weir_socket {
 	__u32 service;
 	__u32 src_pod;
 	__u32 dst_pod;
-	__u32 path; /* weir_path; 0: captured, goes to the agent */
+	__u32 path; /* weir_path; WEIR_PATH_AGENT: goes to the agent */
+};
+
+/* Map weir_joins, SK_STORAGE: a joined socket as a sender. Its receiver is known by cookie (the key of weir_joinable) and by
+ * the address of its tcp_sock, which is only read, by probe, and only believed when the cookie still stands in the map. */
+struct weir_join {
+	__u64 peer_cookie; /* 0: not met yet */
+	__u64 peer;
+	struct weir_tuple toward; /* key under which the receiver announces itself in weir_meetings */
+	__u32 spilled;            /* bytes go by TCP until TCP is read empty */
+	__u32 counted;            /* 0: not a flow of weir_flows, 1: the client's side, 2: the server's */
+};
+
+/* Map weir_meetings, LRU_HASH: weir_tuple as the sender sees itself -> weir_meeting. How two ends find each other. */
+struct weir_meeting {
+	__u64 cookie;
+	__u64 sock;
 };
 
 #endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * The only kernel structures that the programs look into, and of them only the fields read. CO-RE moves the offsets to those
+ * of the kernel that loads the object, so the machine that builds needs no BTF and may run any kernel.
+ */
+#ifndef WEIR_KERNEL_H
+#define WEIR_KERNEL_H
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct sock_common {
+	unsigned long skc_flags;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	int sk_rcvbuf;
+	__u8 sk_userlocks; /* a bit field before 6.9 */
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
+};
+
+struct tcp_sock {
+	__u32 rcv_nxt;
+	__u32 copied_seq;
+	__u32 write_seq;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u64 bytes_received;
+};
+
+/* SOCK_DONE: a FIN came in. */
+enum sock_flags {
+	SOCK_DONE = 1,
+};
+
+#pragma clang attribute pop
+
+/* Which helpers this kernel has is read from its own BTF at load. */
+enum bpf_func_id___weir {
+	BPF_FUNC_set_retval___weir = 187,
+};
+
+#endif
