@@ -10,7 +10,10 @@ import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
-/** eBPF by libbpf. Keys and values are the bytes of the C structs, native byte order; every failure is a {@link KernelException}. */
+/**
+ * eBPF by libbpf. Keys and values are the bytes of the C structs, native byte order; every failure
+ * is a {@link KernelException}.
+ */
 public interface Bpf {
 
   /** The running libbpf, such as {@code 1.1}. */
@@ -18,6 +21,12 @@ public interface Bpf {
 
   /** Parses an ELF object; nothing is in the kernel yet. */
   BpfObject open(byte[] elf, String name);
+
+  /**
+   * Loads one program of hand-made instructions (struct bpf_insn, license GPL), for probes of what
+   * a kernel takes. On failure the exception's message ends with the verifier's log.
+   */
+  BpfProgram loadProgram(int programType, int expectedAttachType, byte[] instructions, String name);
 
   /** A pinned map, or empty where no such pin is. */
   Optional<BpfMap> openPinnedMap(Path pin);
@@ -28,7 +37,10 @@ public interface Bpf {
   /** A pinned program, or empty where no such pin is. */
   Optional<BpfProgram> openPinnedProgram(Path pin);
 
-  /** Whether programs of {@code programType} (BPF_PROG_TYPE_*) may call {@code helper} (BPF_FUNC_*) on this kernel. */
+  /**
+   * Whether programs of {@code programType} (BPF_PROG_TYPE_*) may call {@code helper} (BPF_FUNC_*)
+   * on this kernel.
+   */
   boolean helperAvailable(int programType, int helper);
 
   boolean programTypeAvailable(int programType);
@@ -41,12 +53,21 @@ public interface Bpf {
   /** Reads a ring buffer map; the sink sees each record once, on the thread that polls. */
   RingBuffer ringBuffer(BpfMap map, Consumer<ByteBuffer> sink);
 
-  /** An opened object: maps and programs can be prepared, then loaded together. Close frees what no pin or link holds. */
+  /**
+   * An opened object: maps and programs can be prepared, then loaded together. Close frees what no
+   * pin or link holds.
+   */
   interface BpfObject extends AutoCloseable {
-    /** Before load: bytes of a {@code const volatile} global by its symbol's name in {@code .rodata}. */
+    /**
+     * Before load: bytes of a {@code const volatile} global by its symbol's name in {@code
+     * .rodata}.
+     */
     void setGlobal(String symbol, byte[] value);
 
-    /** Before load: use this map in place of one of our own. Throws where type, key or value size differ. */
+    /**
+     * Before load: use this map in place of one of our own. Throws where type, key or value size
+     * differ.
+     */
     void reuseMap(String name, BpfMap existing);
 
     /** Before load: overrides max_entries. */
@@ -54,6 +75,12 @@ public interface Bpf {
 
     /** Before load: leave this program out. */
     void skipProgram(String name);
+
+    /**
+     * Before load: what the verifier is to write on success too: 1 its steps, 2 all states, 4 one
+     * line of statistics. Unless asked, nothing.
+     */
+    void logLevel(int level);
 
     /** Into the kernel. On failure the exception's message ends with the verifier's log. */
     void load();
@@ -101,7 +128,10 @@ public interface Bpf {
     /** False where there was no such key. */
     boolean delete(byte[] key);
 
-    /** All entries, in no order; entries that come and go meanwhile may be missed. Batched where the kernel can. */
+    /**
+     * All entries, in no order; entries that come and go meanwhile may be missed. Batched where the
+     * kernel can.
+     */
     void forEach(BiConsumer<byte[], byte[]> entry);
 
     /** The values of a BPF_F_MMAPABLE array, shared with the kernel; unmapped at close. */
@@ -139,7 +169,8 @@ public interface Bpf {
     void close();
   }
 
-  /** What BPF_PROG_TEST_RUN gave back. */
+  /** What BPF_PROG_TEST_RUN gave back; compared by nobody, so arrays do. */
+  @SuppressWarnings("ArrayRecordComponent")
   record TestRun(int retval, byte[] dataOut, byte[] ctxOut, Duration each) {}
 
   interface BpfLink extends AutoCloseable {
@@ -161,7 +192,9 @@ public interface Bpf {
   }
 
   interface RingBuffer extends AutoCloseable {
-    /** Hands over what is there, waiting at most so long for the first; returns how many records. */
+    /**
+     * Hands over what is there, waiting at most so long for the first; returns how many records.
+     */
     int poll(Duration atMost);
 
     @Override

@@ -8,7 +8,10 @@ public final class KernelException extends RuntimeException {
   private final int errno;
 
   public KernelException(String call, int errno, String detail) {
-    super("%s: %s (%s)%s".formatted(call, Errno.name(errno), Errno.text(errno), detail.isEmpty() ? "" : ": " + detail));
+    super(
+        "%s: %s (%s)%s"
+            .formatted(
+                call, Errno.name(errno), Errno.text(errno), detail.isEmpty() ? "" : ": " + detail));
     this.call = call;
     this.errno = errno;
   }

@@ -4,7 +4,10 @@ import java.net.InetAddress;
 import java.util.List;
 import java.util.function.Predicate;
 
-/** The parts of rtnetlink and sock_diag that Weir needs; all act on the calling thread's network namespace. */
+/**
+ * The parts of rtnetlink and sock_diag that Weir needs; all act on the calling thread's network
+ * namespace.
+ */
 public interface Netlink {
   List<Interface> interfaces();
 
@@ -28,12 +31,18 @@ public interface Netlink {
   /** The TCP sockets of the namespace by inet_diag, with tcp_info. */
   List<TcpSocket> tcpSockets();
 
-  /** SOCK_DESTROY for every matching socket: its peer sees RST, its owner ECONNABORTED. Returns how many. */
+  /**
+   * SOCK_DESTROY for every matching socket: its peer sees RST, its owner ECONNABORTED. Returns how
+   * many.
+   */
   int destroyTcp(Predicate<TcpSocket> which);
 
-  record Interface(int index, String name, boolean loopback, boolean up, List<InetAddress> addresses) {}
+  record Interface(
+      int index, String name, boolean loopback, boolean up, List<InetAddress> addresses) {}
 
-  /** One inet_diag row. state as TCP_ESTABLISHED = 1 …; bytes as tcp_info counts them, rtt as srtt. */
+  /**
+   * One inet_diag row. state as TCP_ESTABLISHED = 1 …; bytes as tcp_info counts them, rtt as srtt.
+   */
   record TcpSocket(
       InetAddress local,
       int localPort,

@@ -24,20 +24,28 @@ public interface Sockets {
   /** A connected SOCK_SEQPACKET Unix socket, as ZDS speaks over. */
   Packets connectPackets(Path socketFile, Duration timeout);
 
-  /** A listening SOCK_SEQPACKET Unix socket; a stale file is replaced, a live one is an error that says who has it. */
+  /**
+   * A listening SOCK_SEQPACKET Unix socket; a stale file is replaced, a live one is an error that
+   * says who has it.
+   */
   PacketListener listenPackets(Path socketFile);
 
   /** One SOCK_SEQPACKET connection. One thread reads, one writes. */
   interface Packets extends AutoCloseable {
     void send(byte[] message, List<Fd> descriptors);
 
-    /** The next message, or null at end of stream. Throws KernelException ETIMEDOUT after the timeout. The caller owns the descriptors. */
+    /**
+     * The next message, or null at end of stream. Throws KernelException ETIMEDOUT after the
+     * timeout. The caller owns the descriptors.
+     */
     @Nullable Packet receive(int maxBytes, Duration timeout);
 
     @Override
     void close();
   }
 
+  /** Whoever receives it owns the descriptors. Compared by nobody, so an array does. */
+  @SuppressWarnings("ArrayRecordComponent")
   record Packet(byte[] message, List<Fd> descriptors) {}
 
   interface PacketListener extends AutoCloseable {
