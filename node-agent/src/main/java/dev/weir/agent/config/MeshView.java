@@ -1,0 +1,309 @@
+package dev.weir.agent.config;
+
+import dev.weir.agent.capture.PodDirectory;
+import dev.weir.agent.capture.ServiceAddress;
+import dev.weir.api.model.Endpoint;
+import dev.weir.api.model.Service;
+import dev.weir.api.model.Workload;
+import java.net.InetAddress;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The mesh at one moment. Immutable; views share what did not change, so the next one costs what
+ * its change costs. Look-ups by name or address take tens of nanoseconds and allocate nothing.
+ */
+public final class MeshView implements PodDirectory {
+  private static final MeshView EMPTY =
+      new MeshView(
+          0,
+          false,
+          PersistentMap.empty(),
+          PersistentMap.empty(),
+          PersistentMap.empty(),
+          PersistentMap.empty(),
+          PersistentMap.empty(),
+          PersistentMap.empty());
+
+  private final long generation;
+  private final boolean synced;
+  private final PersistentMap<String, Workload> workloads;
+  private final PersistentMap<InetAddress, Workload> workloadsByAddress;
+  private final PersistentMap<String, Members> members;
+  private final PersistentMap<InetAddress, Service> servicesByAddress;
+  private final PersistentMap<String, Service> servicesByHost;
+  private final PersistentMap<String, Integer> namespaces;
+
+  private MeshView(
+      long generation,
+      boolean synced,
+      PersistentMap<String, Workload> workloads,
+      PersistentMap<InetAddress, Workload> workloadsByAddress,
+      PersistentMap<String, Members> members,
+      PersistentMap<InetAddress, Service> servicesByAddress,
+      PersistentMap<String, Service> servicesByHost,
+      PersistentMap<String, Integer> namespaces) {
+    this.generation = generation;
+    this.synced = synced;
+    this.workloads = workloads;
+    this.workloadsByAddress = workloadsByAddress;
+    this.members = members;
+    this.servicesByAddress = servicesByAddress;
+    this.servicesByHost = servicesByHost;
+    this.namespaces = namespaces;
+  }
+
+  /** Before the control plane has said anything. */
+  public static MeshView empty() {
+    return EMPTY;
+  }
+
+  /** A whole view at once, as if one response had brought it. */
+  public static MeshView of(Collection<Service> services, Collection<Workload> workloads) {
+    Change change = EMPTY.change();
+    services.forEach(change::put);
+    workloads.forEach(change::put);
+    return change.done();
+  }
+
+  /** Counts views of this process. */
+  public long generation() {
+    return generation;
+  }
+
+  /** Whether the control plane has told everything once: what is not here then does not exist. */
+  public boolean synced() {
+    return synced;
+  }
+
+  /** By uid. */
+  public @Nullable Workload workload(String uid) {
+    return workloads.get(uid);
+  }
+
+  /** Never one on its host's network: that address is the node's. */
+  public @Nullable Workload workload(InetAddress address) {
+    return workloadsByAddress.get(address);
+  }
+
+  @Override
+  public Optional<Workload> pod(String namespace, String name) {
+    return Optional.ofNullable(
+        workloads.get(Workload.podUid(Workload.DEFAULT_CLUSTER, namespace, name)));
+  }
+
+  /** By one of its own addresses. */
+  public @Nullable Service service(InetAddress address) {
+    return servicesByAddress.get(address);
+  }
+
+  /** By its full host name, in lower case and without trailing dot. */
+  public @Nullable Service service(String hostname) {
+    return servicesByHost.get(hostname);
+  }
+
+  /** By {@link Service#key}. */
+  public @Nullable Service serviceByKey(String key) {
+    Members found = members.get(key);
+    return found == null ? null : found.service();
+  }
+
+  /**
+   * Where a port of a Service is answered now, of both families; the same list until it changes.
+   */
+  public List<Endpoint> endpoints(Service service, int servicePort) {
+    Members found = members.get(service.key());
+    return found == null ? List.of() : found.endpoints(servicePort);
+  }
+
+  /** The workloads that answer for a Service, ready or published all the same. */
+  public List<Workload> workloads(Service service) {
+    Members found = members.get(service.key());
+    if (found == null) {
+      return List.of();
+    }
+    List<Workload> taken = new ArrayList<>(found.workloads().size());
+    for (Workload workload : found.workloads()) {
+      if (service.takes(workload)) {
+        taken.add(workload);
+      }
+    }
+    return taken;
+  }
+
+  /** Whether a Service or a workload of the namespace is known. */
+  public boolean knowsNamespace(String namespace) {
+    return namespaces.get(namespace) != null;
+  }
+
+  public int workloadCount() {
+    return workloads.size();
+  }
+
+  public int serviceCount() {
+    return servicesByHost.size();
+  }
+
+  /** In no order. */
+  public void forEachWorkload(Consumer<? super Workload> visitor) {
+    workloads.forEach((uid, workload) -> visitor.accept(workload));
+  }
+
+  /** In no order. */
+  public void forEachService(Consumer<? super Service> visitor) {
+    members.forEach((key, each) -> {
+      Service service = each.service();
+      if (service != null) {
+        visitor.accept(service);
+      }
+    });
+  }
+
+  /**
+   * What the kernel resolves itself. Entries of Services that did not change are the same objects
+   * as in the view before.
+   */
+  public List<ServiceAddress> serviceAddresses() {
+    List<ServiceAddress> all = new ArrayList<>(serviceCount() * 2);
+    members.forEach((key, each) -> all.addAll(each.kernelAddresses()));
+    return all;
+  }
+
+  /** Begins the next view. */
+  Change change() {
+    return new Change(this);
+  }
+
+  /** One response being compiled; used by one thread and then dropped. */
+  static final class Change {
+    private final MeshView before;
+    private PersistentMap<String, Workload> workloads;
+    private PersistentMap<InetAddress, Workload> workloadsByAddress;
+    private PersistentMap<String, Members> members;
+    private PersistentMap<InetAddress, Service> servicesByAddress;
+    private PersistentMap<String, Service> servicesByHost;
+    private PersistentMap<String, Integer> namespaces;
+
+    private Change(MeshView before) {
+      this.before = before;
+      this.workloads = before.workloads;
+      this.workloadsByAddress = before.workloadsByAddress;
+      this.members = before.members;
+      this.servicesByAddress = before.servicesByAddress;
+      this.servicesByHost = before.servicesByHost;
+      this.namespaces = before.namespaces;
+    }
+
+    void put(Workload workload) {
+      Workload old = workloads.get(workload.uid());
+      if (workload.equals(old)) {
+        return;
+      }
+      if (old != null) {
+        forget(old, workload);
+      }
+      workloads = workloads.with(workload.uid(), workload);
+      if (!workload.hostNetwork()) {
+        for (InetAddress address : workload.addresses()) {
+          workloadsByAddress = workloadsByAddress.with(address, workload);
+        }
+      }
+      for (String key : workload.services().keySet()) {
+        members = members.with(key, membersOf(key).withWorkload(workload));
+      }
+      count(workload.namespace(), 1);
+    }
+
+    void put(Service service) {
+      Service old = membersOf(service.key()).service();
+      if (service.equals(old)) {
+        return;
+      }
+      if (old != null) {
+        forget(old);
+      }
+      members = members.with(service.key(), membersOf(service.key()).withService(service));
+      for (InetAddress address : service.addresses()) {
+        servicesByAddress = servicesByAddress.with(address, service);
+      }
+      servicesByHost = servicesByHost.with(service.hostname(), service);
+      count(service.namespace(), 1);
+    }
+
+    /** A workload's uid or a Service's key; a name that stands for nothing is passed over. */
+    void remove(String name) {
+      Workload workload = workloads.get(name);
+      if (workload != null) {
+        forget(workload, null);
+        workloads = workloads.without(name);
+        return;
+      }
+      Service service = membersOf(name).service();
+      if (service != null) {
+        forget(service);
+        keep(name, membersOf(name).withService(null));
+      }
+    }
+
+    MeshView done() {
+      return new MeshView(
+          before.generation + 1,
+          true,
+          workloads,
+          workloadsByAddress,
+          members,
+          servicesByAddress,
+          servicesByHost,
+          namespaces);
+    }
+
+    private void forget(Workload old, @Nullable Workload next) {
+      for (InetAddress address : old.addresses()) {
+        Workload holder = workloadsByAddress.get(address);
+        // An address that was reused already belongs to somebody else.
+        if (holder != null && holder.uid().equals(old.uid())) {
+          workloadsByAddress = workloadsByAddress.without(address);
+        }
+      }
+      for (String key : old.services().keySet()) {
+        if (next == null || !next.services().containsKey(key)) {
+          keep(key, membersOf(key).withoutWorkload(old.uid()));
+        }
+      }
+      count(old.namespace(), -1);
+    }
+
+    private void forget(Service old) {
+      for (InetAddress address : old.addresses()) {
+        Service holder = servicesByAddress.get(address);
+        if (holder != null && holder.key().equals(old.key())) {
+          servicesByAddress = servicesByAddress.without(address);
+        }
+      }
+      Service holder = servicesByHost.get(old.hostname());
+      if (holder != null && holder.key().equals(old.key())) {
+        servicesByHost = servicesByHost.without(old.hostname());
+      }
+      count(old.namespace(), -1);
+    }
+
+    private Members membersOf(String key) {
+      Members found = members.get(key);
+      return found == null ? Members.none() : found;
+    }
+
+    private void keep(String key, Members next) {
+      members = next.isEmpty() ? members.without(key) : members.with(key, next);
+    }
+
+    private void count(String namespace, int difference) {
+      Integer now = namespaces.get(namespace);
+      int next = (now == null ? 0 : now) + difference;
+      namespaces = next == 0 ? namespaces.without(namespace) : namespaces.with(namespace, next);
+    }
+  }
+}

@@ -1,0 +1,13 @@
+package dev.weir.agent.telemetry;
+
+/** The door for whoever carries connections. Any event loop. */
+public interface Connections {
+  /** A connection is established end to end; the meter belongs to it until it is closed. */
+  ConnectionMeter opened(ConnectionFacts facts);
+
+  /**
+   * A captured connection that came to nothing: refused by us, or its destination could not be
+   * reached.
+   */
+  void failed(ConnectionFacts facts, Outcome outcome, String error);
+}

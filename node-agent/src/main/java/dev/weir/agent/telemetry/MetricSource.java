@@ -1,0 +1,7 @@
+package dev.weir.agent.telemetry;
+
+/** A room with numbers of its own; asked at each scrape, on the admin thread. */
+@FunctionalInterface
+public interface MetricSource {
+  void write(Exposition out);
+}

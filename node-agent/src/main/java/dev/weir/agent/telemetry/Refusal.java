@@ -1,0 +1,26 @@
+package dev.weir.agent.telemetry;
+
+/** Why the agent itself refused; the kernel's reasons are {@link dev.weir.agent.capture.Reason}. */
+public enum Refusal {
+  ORIGINAL_LOST("original-lost"),
+  NO_ENDPOINT("no-endpoint"),
+  CONNECT_REFUSED("connect-refused"),
+  CONNECT_TIMEOUT("connect-timeout"),
+  CONNECT_FAILED("connect-failed"),
+  SELF_PORT("self-port"),
+  NOT_ENROLLED("not-enrolled"),
+  OVERLOAD("overload"),
+  DNS_MALFORMED("dns-malformed"),
+  DNS_OVERLOAD("dns-overload");
+
+  private final String label;
+
+  Refusal(String label) {
+    this.label = label;
+  }
+
+  /** As status and metrics show it. */
+  public String label() {
+    return label;
+  }
+}
