@@ -1,8 +1,8 @@
 package dev.weir.bench;
 
+import dev.weir.api.json.Json;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -109,7 +109,8 @@ final class SameNode {
     Status.awaitEnrolled(weir, variant != Variant.NONE);
     // The first connection to a port asks the agent; what is measured is what follows.
     for (String port : List.of(PORT_CORE_0, PORT_CORE_1, PORT_FREE)) {
-      Paths.awaitPath(weir, variant.path, () -> client("", "connect", port, "1", "0.05"));
+      Paths.awaitPath(
+          weir, variant.path, () -> client("", "connect", port, "1", "0.05").get("done").number() > 0);
     }
   }
 
@@ -118,18 +119,18 @@ final class SameNode {
     long cpuBefore = Status.read(weir).agentCpuMillis();
     long started = System.nanoTime();
     Json pinned = client("0", "rtt", PORT_CORE_0, seconds());
-    add(RTT_CORE, variant, pinned.number("p50"));
-    add(RTT_CORE_P99, variant, pinned.number("p99"));
+    add(RTT_CORE, variant, pinned.get("p50").number());
+    add(RTT_CORE_P99, variant, pinned.get("p99").number());
     Json free = client("", "rtt", PORT_FREE, seconds());
-    add(RTT_FREE, variant, free.number("p50"));
-    add(RTT_FREE_P99, variant, free.number("p99"));
-    add(STREAM_TWO, variant, client("0", "stream", PORT_CORE_1, seconds()).number("gigabytesPerSecond"));
-    add(STREAM_ONE, variant, client("0", "stream", PORT_CORE_0, seconds()).number("gigabytesPerSecond"));
+    add(RTT_FREE, variant, free.get("p50").number());
+    add(RTT_FREE_P99, variant, free.get("p99").number());
+    add(STREAM_TWO, variant, client("0", "stream", PORT_CORE_1, seconds()).get("gigabytesPerSecond").number());
+    add(STREAM_ONE, variant, client("0", "stream", PORT_CORE_0, seconds()).get("gigabytesPerSecond").number());
     Json connections = client("", "connect", PORT_FREE, Integer.toString(PARALLEL_CONNECTORS), seconds());
-    if (connections.number("failed") > 0) {
-      throw new IOException("%s: %.0f connections failed".formatted(variant.title, connections.number("failed")));
+    if (connections.get("failed").number() > 0) {
+      throw new IOException("%s: %.0f connections failed".formatted(variant.title, connections.get("failed").number()));
     }
-    add(CONNECTIONS, variant, connections.number("perSecond"));
+    add(CONNECTIONS, variant, connections.get("perSecond").number());
     double elapsed = (System.nanoTime() - started) / 1e9;
     add(AGENT_CPU, variant, (Status.read(weir).agentCpuMillis() - cpuBefore) / elapsed);
     Paths.read(weir).assertOnly(before, variant.path, variant.title);

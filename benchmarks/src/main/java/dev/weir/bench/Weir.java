@@ -1,6 +1,5 @@
 package dev.weir.bench;
 
-import dev.weir.api.yaml.Yaml;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -19,6 +18,10 @@ final class Weir implements AutoCloseable {
   private Weir(Path launcher, String lab) {
     this.launcher = launcher;
     this.lab = lab;
+  }
+
+  String lab() {
+    return lab;
   }
 
   static Weir up(Path home, String lab, String yaml) throws IOException {

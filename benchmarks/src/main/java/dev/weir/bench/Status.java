@@ -1,0 +1,56 @@
+package dev.weir.bench;
+
+import dev.weir.api.json.Json;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+
+/** What {@code weir lab status} says of the bench's lab. */
+record Status(Json json) {
+  private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(20);
+  private static final long LOOK_AGAIN_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
+  private static final int CLOCK_TICKS_PER_SECOND = 100;
+
+  interface Condition {
+    boolean holds() throws IOException;
+  }
+
+  static Status read(Weir weir) throws IOException {
+    return new Status(Json.parse(weir.run("lab", "status", "--name", weir.lab(), "-o", "json")));
+  }
+
+  String ip(String pod) throws IOException {
+    for (Json each : json.get("pods").items()) {
+      if (each.get("name").text().equals(pod)) {
+        return each.get("ips").items().getFirst().text();
+      }
+    }
+    throw new IOException("the lab has no pod " + pod);
+  }
+
+  static void awaitEnrolled(Weir weir, boolean enrolled) throws IOException {
+    await(
+        "both pods to be " + (enrolled ? "in" : "out of") + " the mesh",
+        () -> read(weir).json.get("pods").items().stream().allMatch(pod -> pod.get("enrolled").isTrue() == enrolled));
+  }
+
+  static void await(String what, Condition condition) throws IOException {
+    long deadline = System.nanoTime() + PATIENCE_NANOS;
+    while (!condition.holds()) {
+      if (System.nanoTime() > deadline) {
+        throw new IOException("waited 20 s in vain for " + what);
+      }
+      LockSupport.parkNanos(LOOK_AGAIN_NANOS);
+    }
+  }
+
+  /** User and system time of the node's agent so far. */
+  double agentCpuMillis() throws IOException {
+    long pid = json.get("nodes").items().getFirst().get("agent").get("pid").integer();
+    String stat = Files.readString(Path.of("/proc/" + pid + "/stat"));
+    String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
+    return (Long.parseLong(fields[11]) + Long.parseLong(fields[12])) * 1000.0 / CLOCK_TICKS_PER_SECOND;
+  }
+}
