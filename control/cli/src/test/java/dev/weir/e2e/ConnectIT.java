@@ -1,0 +1,68 @@
+package dev.weir.e2e;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.api.json.Json;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** How a connect ends when it should not, or must not, succeed. */
+@ExtendWith(MeshLab.class)
+final class ConnectIT {
+  private static final int NOBODY_LISTENS = 8099;
+
+  @ParameterizedTest
+  @EnumSource
+  void aPortWhereNobodyListensFailsAtOnce(Way way, Lab lab) {
+    way.settle(lab);
+    for (String family : new String[] {"v4", "v6", "mapped"}) {
+      Json answer = lab.one(way.client, Cases.of(family, "connect", lab.ip(way.server, family), NOBODY_LISTENS, family));
+      assertThat(answer.get("ends").text()).as(family + " " + answer.toJson()).isIn("ECONNREFUSED", "ECONNRESET");
+      assertThat(answer.get("seconds").number()).as(answer.toJson()).isLessThan(2);
+    }
+  }
+
+  @Test
+  void aBlackHoleFailsAfterTheConnectTimeoutAndNotLater(Lab lab) {
+    // An address of the pod network that no pod has.
+    Json answer = lab.one("in-a", Cases.of("connect", "10.244.2.250", 80));
+    assertThat(answer.get("ends").text()).as(answer.toJson()).isIn("ECONNRESET", "EHOSTUNREACH", "ECONNREFUSED");
+    assertThat(answer.get("seconds").number()).as(answer.toJson()).isLessThan(12);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"v4", "v6", "mapped"})
+  void aPodReachesItselfByItsAddressAndByItsOwnService(String family, Lab lab) {
+    Json self = lab.one("in-a", Cases.of("self", "talk", lab.ip("in-a", family), 8080, family));
+    assertThat(self.get("echoed").isTrue()).as(self.toJson()).isTrue();
+    Json service = lab.one("in-a", Cases.of("service", "talk", "in-a", 80, family));
+    assertThat(service.get("echoed").isTrue()).as(service.toJson()).isTrue();
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void aNonBlockingConnectEndsAsUsual(Way way, Lab lab) {
+    Json answer = lab.one(way.client, way.does("nonblocking"));
+    assertThat(answer.get("ends").text()).as(answer.toJson()).isEqualTo("connected");
+    assertThat(answer.get("seen").text()).isEqualTo(lab.ip(way.client, "v4"));
+  }
+
+  @Test
+  void aClientThatBindsItsOwnAddressFirstIsCapturedToo(Lab lab) {
+    Json theCase = Cases.with(Cases.of("bound", "in-c", 80), "bind", Json.of(lab.ip("in-a", "v4")));
+    Json answer = lab.one("in-a", theCase);
+    assertThat(answer.get("seen").text()).as(answer.toJson()).isEqualTo(lab.ip("in-a", "v4"));
+  }
+
+  @Test
+  void aServiceWithNoReadyEndpointRefusesAtOnceAndIsCounted(Lab lab) {
+    long before = lab.refusals("node-1", "no-endpoint");
+    Json answer = lab.one("in-a", Cases.of("connect", "nobody", 80));
+    assertThat(answer.get("ends").text()).as(answer.toJson()).isIn("ECONNREFUSED", "ECONNRESET");
+    Waiting.until("the refusal to be counted", () -> lab.refusals("node-1", "no-endpoint") > before);
+    assertThat(WeirCommand.run("status", "--lab", lab.name()).ok().out()).contains("no-endpoint");
+  }
+}

@@ -1,0 +1,17 @@
+package dev.weir.e2e;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+/** The first thing that a newcomer types. */
+@ExtendWith(FamousProgramsIT.OnThisMachine.class)
+final class DemoIT {
+  @Test
+  void theDemoServesItsLoadWithoutAFailureOnBothNodes() {
+    WeirCommand.Outcome demo = WeirCommand.run("demo", "--for", "6s").ok();
+    assertThat(demo.out()).containsPattern("(?m)[1-9][0-9,]* requests served").containsPattern("(?m)\\b0 failed");
+    assertThat(demo.out()).contains("node-1").contains("node-2");
+  }
+}

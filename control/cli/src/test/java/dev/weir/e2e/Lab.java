@@ -1,0 +1,222 @@
+package dev.weir.e2e;
+
+import dev.weir.api.json.Json;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** A lab under test. */
+final class Lab implements AutoCloseable {
+  private final String name;
+
+  private Lab(String name) {
+    this.name = name;
+  }
+
+  static Lab up(String name, String yaml, String... options) {
+    WeirCommand.run("lab", "down", "--name", name).ok();
+    List<String> args = new ArrayList<>(List.of("lab", "up", "--name", name, "-f", "-"));
+    args.addAll(List.of(options));
+    WeirCommand.run(yaml, args).ok();
+    return new Lab(name);
+  }
+
+  String name() {
+    return name;
+  }
+
+  WeirCommand.Outcome lab(String verb, String... args) {
+    List<String> all = new ArrayList<>(List.of("lab", verb, "--name", name));
+    all.addAll(List.of(args));
+    return WeirCommand.run(all.toArray(String[]::new));
+  }
+
+  void apply(String yaml) {
+    WeirCommand.run(yaml, List.of("lab", "apply", "--name", name, "-f", "-")).ok();
+  }
+
+  void annotate(String pod, String... changes) {
+    List<String> args = new ArrayList<>(List.of("-n", "e2e", "pod/" + pod));
+    args.addAll(List.of(changes));
+    lab("annotate", args.toArray(String[]::new)).ok();
+  }
+
+  WeirCommand.Outcome exec(String pod, String stdin, String... command) {
+    return WeirCommand.run(stdin, execArgs(pod, command));
+  }
+
+  private List<String> execArgs(String pod, String... command) {
+    List<String> args = new ArrayList<>(List.of("lab", "exec", "--name", name, "-n", "e2e", pod, "--"));
+    args.addAll(List.of(command));
+    return args;
+  }
+
+  Json status() {
+    return Json.parse(lab("status", "-o", "json").ok().out());
+  }
+
+  Json pod(String pod) {
+    return status().get("pods").items().stream()
+        .filter(each -> each.get("name").text().equals(pod))
+        .findFirst()
+        .orElseThrow(() -> new AssertionError("no pod " + pod));
+  }
+
+  boolean isEnrolled(String pod) {
+    return pod(pod).get("enrolled").isTrue();
+  }
+
+  /** The pod's address of a family: {@code v4}, {@code mapped} or {@code v6}. */
+  String ip(String pod, String family) {
+    return address(pod(pod).get("ips"), family);
+  }
+
+  String clusterIp(String service, String family) {
+    return status().get("services").items().stream()
+        .filter(each -> each.get("name").text().equals(service))
+        .map(each -> address(each.get("clusterIPs"), family))
+        .findFirst()
+        .orElseThrow(() -> new AssertionError("no service " + service));
+  }
+
+  static String address(Json addresses, String family) {
+    return addresses.items().stream()
+        .map(Json::text)
+        .filter(text -> text.contains(":") == family.equals("v6"))
+        .findFirst()
+        .orElseThrow(() -> new AssertionError("no " + family + " address in " + addresses.toJson()));
+  }
+
+  Json admin(String node, String path) {
+    return Json.parse(AdminDoor.get(Path.of("/run/weir-lab", name, "nodes", node, "admin.sock"), path));
+  }
+
+  /** Connections opened so far between two pods on a path ({@code direct}, {@code joined}, {@code agent}), as the source's node counts them. */
+  long opened(String node, String source, String destination, String path) {
+    return admin(node, "/edges").items().stream()
+        .filter(edge -> edge.get("source").get("pod").text().equals(source))
+        .filter(edge -> edge.get("destination").get("pod").text().equals(destination))
+        .filter(edge -> edge.get("path").text().equals(path))
+        .mapToLong(edge -> edge.get("opened").integer())
+        .sum();
+  }
+
+  /** Refusals of a reason so far on a node. */
+  long refusals(String node, String reason) {
+    return admin(node, "/status").get("refusals").items().stream()
+        .filter(each -> each.get("reason").text().equals(reason))
+        .mapToLong(each -> each.get("count").integer())
+        .sum();
+  }
+
+  static Path peer() {
+    return WeirCommand.home().resolve("control/cli/src/test/resources/dev/weir/e2e/peer.py");
+  }
+
+  static String yaml(String resource) {
+    try (var in = Lab.class.getResourceAsStream(resource)) {
+      if (in == null) {
+        throw new IllegalStateException("no resource " + resource);
+      }
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8).replace("PEER", peer().toString());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Runs cases of peer.py in a pod; the answers by the cases' names. */
+  Map<String, Json> cases(String pod, List<Json> cases) {
+    WeirCommand.Outcome outcome = exec(pod, Json.of(cases).toJson(), "python3", peer().toString(), "run").ok();
+    Map<String, Json> answers = new LinkedHashMap<>();
+    outcome.out().lines().map(Json::parse).forEach(answer -> answers.put(answer.get("case").text(), answer));
+    return answers;
+  }
+
+  Json one(String pod, Json theCase) {
+    return cases(pod, List.of(theCase)).values().iterator().next();
+  }
+
+  Held hold(String pod, String host, int port, String family) {
+    return new Held(
+        WeirCommand.start(execArgs(pod, "python3", peer().toString(), "hold", host, Integer.toString(port), family)));
+  }
+
+  /** The last lines of the logs that explain a failure. */
+  String logs() {
+    StringBuilder out = new StringBuilder();
+    for (String node : List.of("node-1", "node-2")) {
+      Path log = Path.of("/run/weir-lab", name, "nodes", node, "agent.log");
+      try {
+        List<String> lines = Files.exists(log) ? Files.readAllLines(log) : List.of();
+        lines.subList(Math.max(0, lines.size() - 25), lines.size()).forEach(line -> out.append(node).append(": ").append(line).append('\n'));
+      } catch (IOException e) {
+        out.append(node).append(": ").append(e).append('\n');
+      }
+    }
+    return out.toString();
+  }
+
+  @Override
+  public void close() {
+    lab("down").ok();
+  }
+
+  /** One connection that stands while things happen around it. */
+  static final class Held implements AutoCloseable {
+    private final Process process;
+    private final BufferedReader answers;
+    private final OutputStream asks;
+
+    private Held(Process process) {
+      this.process = process;
+      this.answers = process.inputReader(StandardCharsets.UTF_8);
+      this.asks = process.getOutputStream();
+      String first = line();
+      if (!first.startsWith("held ")) {
+        throw new AssertionError("the held connection did not stand: " + first + errors());
+      }
+    }
+
+    /** Sends a word and returns it as it came back, or how the connection ended. */
+    String say(String word) {
+      try {
+        asks.write((word + "\n").getBytes(StandardCharsets.UTF_8));
+        asks.flush();
+      } catch (IOException e) {
+        return "ended: " + e.getMessage();
+      }
+      return line().replaceFirst("^back ", "");
+    }
+
+    private String line() {
+      try {
+        String line = answers.readLine();
+        return line == null ? "ended" + errors() : line;
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+
+    private String errors() {
+      try {
+        return process.isAlive() ? "" : ": " + new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
+      } catch (IOException e) {
+        return ": " + e;
+      }
+    }
+
+    @Override
+    public void close() {
+      process.descendants().forEach(ProcessHandle::destroy);
+      process.destroy();
+    }
+  }
+}
