@@ -47,12 +47,12 @@ final class HeldSocket {
     if (enter() < 0) {
       return;
     }
-    // A peer that left first makes this ENOTCONN, and there is nobody to wake.
-    calls.call(Function.SHUTDOWN, number, SHUT_RDWR);
     int seen = users.get();
     while (seen >= 0 && !users.compareAndSet(seen, seen | CLOSING)) {
       seen = users.get();
     }
+    // A peer that left first makes this ENOTCONN, and there is nobody to wake.
+    calls.call(Function.SHUTDOWN, number, SHUT_RDWR);
     leave();
   }
 }
