@@ -243,7 +243,7 @@ public final class PodSockets implements AutoCloseable {
         // Only close() interrupts; the loop's condition ends it.
         continue;
       } catch (RuntimeException e) {
-        log.error("a pod's sockets could not be made", "reason", e.getMessage());
+        log.error("a pod's sockets could not be made", "reason", String.valueOf(e.getMessage()));
       }
       long now = System.nanoTime();
       if (now - lastSweep > SWEEP_NANOS) {

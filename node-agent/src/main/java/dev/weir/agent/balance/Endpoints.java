@@ -1,0 +1,81 @@
+package dev.weir.agent.balance;
+
+import dev.weir.api.model.Endpoint;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.util.BitSet;
+import java.util.List;
+import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The ready endpoints of one Service port as one connection sees them: drawn at random by weight,
+ * each at most once, all of one address family. One thread.
+ */
+public final class Endpoints {
+  private final List<Endpoint> all;
+  private final RandomGenerator random;
+  private final BitSet gone = new BitSet();
+  private long weightLeft;
+  private int left;
+
+  /**
+   * @param family an address of the family that counts: a client of an IPv4 address is not sent to
+   *     an IPv6 one
+   */
+  public Endpoints(List<Endpoint> all, InetAddress family, RandomGenerator random) {
+    this.all = all;
+    this.random = random;
+    this.left = all.size();
+    for (int i = 0; i < all.size(); i++) {
+      Endpoint endpoint = all.get(i);
+      if (endpoint.address().getClass() == family.getClass()) {
+        weightLeft += weight(endpoint);
+      } else {
+        gone.set(i);
+        left--;
+      }
+    }
+  }
+
+  private static long weight(Endpoint endpoint) {
+    return Math.max(1, endpoint.workload().capacity());
+  }
+
+  /** Whether {@link #draw} has nothing more. */
+  public boolean isEmpty() {
+    return left == 0;
+  }
+
+  /** Null once all were drawn. */
+  public @Nullable Endpoint draw() {
+    if (left == 0) {
+      return null;
+    }
+    long mark = random.nextLong(weightLeft);
+    int i = gone.nextClearBit(0);
+    while ((mark -= weight(all.get(i))) >= 0) {
+      i = gone.nextClearBit(i + 1);
+    }
+    return take(i);
+  }
+
+  /** Takes out an endpoint that somebody else drew, so that it is not drawn again. */
+  public void exclude(InetSocketAddress address) {
+    for (int i = gone.nextClearBit(0); i < all.size(); i = gone.nextClearBit(i + 1)) {
+      Endpoint endpoint = all.get(i);
+      if (endpoint.port() == address.getPort() && endpoint.address().equals(address.getAddress())) {
+        take(i);
+        return;
+      }
+    }
+  }
+
+  private Endpoint take(int index) {
+    gone.set(index);
+    left--;
+    Endpoint endpoint = all.get(index);
+    weightLeft -= weight(endpoint);
+    return endpoint;
+  }
+}

@@ -1,0 +1,211 @@
+package dev.weir.agent.relay;
+
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.config.MeshView;
+import dev.weir.agent.route.Decision;
+import dev.weir.agent.route.Route;
+import dev.weir.agent.telemetry.ConnectionFacts;
+import dev.weir.agent.telemetry.Outcome;
+import dev.weir.agent.telemetry.Party;
+import dev.weir.agent.telemetry.Path;
+import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.telemetry.Reporter;
+import dev.weir.agent.transport.PodSupply;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelPromise;
+import io.netty.channel.ConnectTimeoutException;
+import io.netty.channel.EventLoop;
+import io.netty.channel.socket.SocketChannel;
+import io.netty.util.concurrent.Future;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Finds the server side of one accepted connection: tries what its route names until something
+ * answers. The accepted channel joins the event loop only then, so its first bytes wait in the
+ * kernel, and a server that speaks first is heard first. Owned by that loop.
+ */
+final class Dial implements PodSupply.Taker {
+  private final Relays relays;
+  private final PodRelays pod;
+  private final EventLoop loop;
+  private final SocketChannel accepted;
+  private final InetSocketAddress client;
+  private final Route route;
+  private final MeshView view;
+  private final boolean inbound;
+  private InetSocketAddress target;
+  private @Nullable PodRelays into;
+
+  /**
+   * @param pod whose listener accepted
+   * @param client the client's own address, as the server is to see it
+   */
+  Dial(
+      Relays relays,
+      PodRelays pod,
+      EventLoop loop,
+      SocketChannel accepted,
+      InetSocketAddress client,
+      Route route,
+      MeshView view,
+      boolean inbound) {
+    this.relays = relays;
+    this.pod = pod;
+    this.loop = loop;
+    this.accepted = accepted;
+    this.client = client;
+    this.route = route;
+    this.view = view;
+    this.inbound = inbound;
+    this.target = route.asked();
+  }
+
+  void start() {
+    Decision decision = route.next();
+    if (decision == null) {
+      refuse(Refusal.NO_ENDPOINT, "no endpoint");
+      return;
+    }
+    follow(decision);
+  }
+
+  private void follow(Decision decision) {
+    switch (decision) {
+      case Decision.Deliver(Pod to, InetSocketAddress address) -> {
+        target = address;
+        PodRelays there = relays.of(to);
+        InetAddress source = inbound ? client.getAddress() : sourceFor(address.getAddress());
+        if (there != null && source != null) {
+          into = there;
+          there.supply().delivering(loop, this);
+        } else {
+          // Opted out this moment, or the control plane has not yet told the client's address:
+          // the long way round is open to everybody.
+          dial(address);
+        }
+      }
+      case Decision.Dial(InetSocketAddress address) -> dial(address);
+      case Decision.Refuse(Refusal reason) -> refuse(reason, reason.label());
+    }
+  }
+
+  private void dial(InetSocketAddress address) {
+    target = address;
+    into = null;
+    pod.supply().dialling(loop, this);
+  }
+
+  /** The client's address of the server's family; null where it has none that is known. */
+  private @Nullable InetAddress sourceFor(InetAddress server) {
+    for (InetAddress address : pod.pod().addresses()) {
+      if (address.getClass() == server.getClass()) {
+        return address;
+      }
+    }
+    return null;
+  }
+
+  @Override
+  public void socket(SocketChannel server) {
+    if (!accepted.isOpen()) {
+      server.unsafe().closeForcibly();
+      return;
+    }
+    relays.tuning().server(server, route.hasNext());
+    ChannelFuture registered = loop.register(server);
+    if (registered.isDone()) {
+      connect(registered, server);
+    } else {
+      registered.addListener(future -> connect(future, server));
+    }
+  }
+
+  private void connect(Future<? super Void> registered, SocketChannel server) {
+    if (!registered.isSuccess()) {
+      none(reasonOf(registered));
+      return;
+    }
+    ChannelPromise connected = server.newPromise();
+    connected.addListener(future -> connected(future, server));
+    if (into == null) {
+      server.connect(target, connected);
+    } else {
+      InetAddress source = inbound ? client.getAddress() : sourceFor(target.getAddress());
+      server.connect(target, new InetSocketAddress(source, 0), connected);
+    }
+  }
+
+  private static Throwable reasonOf(Future<?> failed) {
+    Throwable cause = failed.cause();
+    return cause == null ? new IllegalStateException("cancelled") : cause;
+  }
+
+  private void connected(Future<? super Void> connect, SocketChannel server) {
+    if (!connect.isSuccess()) {
+      server.close();
+      Decision next = route.next();
+      if (next == null) {
+        Throwable cause = reasonOf(connect);
+        refuse(refusalOf(cause), String.valueOf(cause.getMessage()));
+      } else {
+        follow(next);
+      }
+      return;
+    }
+    PodRelays there = into;
+    Relay relay =
+        new Relay(
+            loop,
+            accepted,
+            server,
+            relays.connections().opened(facts()),
+            pod,
+            there == pod ? null : there);
+    // Before channelActive, which follows this listener and begins to read.
+    server.pipeline().addLast(relay.server());
+    relays.tuning().client(accepted);
+    accepted.pipeline().addLast(relay.client());
+    ChannelFuture registered = loop.register(accepted);
+    registered.addListener(future -> {
+      if (!future.isSuccess()) {
+        relay.abort();
+      }
+    });
+    if (!inbound && there != null) {
+      relays.allowed(pod.pod(), there.pod(), target.getPort());
+    }
+  }
+
+  @Override
+  public void none(Throwable why) {
+    refuse(Refusal.OVERLOAD, String.valueOf(why.getMessage()));
+  }
+
+  private void refuse(Refusal reason, String detail) {
+    relays.connections().failed(facts(), Outcome.CONNECT_FAILED, detail);
+    relays.refused(pod, accepted, reason, client, route.asked(), target);
+  }
+
+  private static Refusal refusalOf(Throwable cause) {
+    return switch (cause) {
+      case ConnectTimeoutException e -> Refusal.CONNECT_TIMEOUT;
+      case ConnectException e when String.valueOf(e.getMessage()).contains("refused") ->
+          Refusal.CONNECT_REFUSED;
+      default -> Refusal.CONNECT_FAILED;
+    };
+  }
+
+  private ConnectionFacts facts() {
+    PodRelays there = into;
+    Party source = inbound ? Party.at(client, view) : Party.of(pod.pod(), view, client);
+    Party destination =
+        there == null ? Party.at(target, view) : Party.of(there.pod(), view, target);
+    Reporter reporter =
+        inbound ? Reporter.DESTINATION : there == null ? Reporter.SOURCE : Reporter.BOTH;
+    return new ConnectionFacts(
+        reporter, source, destination, route.asked(), route.service(), Path.AGENT);
+  }
+}

@@ -1,0 +1,71 @@
+package dev.weir.agent.relay;
+
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.log.Log;
+import dev.weir.agent.transport.PodSupply;
+import io.netty.channel.socket.ServerSocketChannel;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * What serves one enrolled pod: its listeners, its sockets to connect with, and its connections.
+ */
+final class PodRelays {
+  private final PodSupply supply;
+  private final Log log;
+  private final Set<Relay> live = ConcurrentHashMap.newKeySet();
+  private volatile Pod pod;
+  private volatile List<ServerSocketChannel> listeners = List.of();
+
+  PodRelays(Pod pod, PodSupply supply, Log log) {
+    this.pod = pod;
+    this.supply = supply;
+    this.log = log;
+  }
+
+  Pod pod() {
+    return pod;
+  }
+
+  void changed(Pod now) {
+    pod = now;
+  }
+
+  PodSupply supply() {
+    return supply;
+  }
+
+  Log log() {
+    return log;
+  }
+
+  void listeners(List<ServerSocketChannel> now) {
+    listeners = now;
+  }
+
+  List<ServerSocketChannel> listeners() {
+    return listeners;
+  }
+
+  void began(Relay relay) {
+    live.add(relay);
+  }
+
+  void ended(Relay relay) {
+    live.remove(relay);
+  }
+
+  int liveCount() {
+    return live.size();
+  }
+
+  /** Resets every connection, each on its own loop. */
+  void abortAll() {
+    live.forEach(Relay::abortLater);
+  }
+
+  void stopListening() {
+    listeners.forEach(ServerSocketChannel::close);
+  }
+}

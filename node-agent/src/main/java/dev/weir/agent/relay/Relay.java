@@ -1,0 +1,96 @@
+package dev.weir.agent.relay;
+
+import dev.weir.agent.telemetry.ConnectionMeter;
+import dev.weir.agent.telemetry.Outcome;
+import io.netty.channel.EventLoop;
+import io.netty.channel.socket.SocketChannel;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One connection through the agent: its two sides, and what is counted of it. Owned by their event
+ * loop.
+ */
+final class Relay {
+  private final Side client;
+  private final Side server;
+  private final ConnectionMeter meter;
+  private final PodRelays first;
+  private final @Nullable PodRelays second;
+  private final EventLoop loop;
+  private int open = 2;
+  private boolean aborted;
+  private @Nullable String error;
+
+  /**
+   * @param first the pod whose listener accepted
+   * @param second the pod that is delivered into, where that is another
+   */
+  Relay(
+      EventLoop loop,
+      SocketChannel client,
+      SocketChannel server,
+      ConnectionMeter meter,
+      PodRelays first,
+      @Nullable PodRelays second) {
+    this.loop = loop;
+    this.client = new Side(this, client, true);
+    this.server = new Side(this, server, false);
+    this.meter = meter;
+    this.first = first;
+    this.second = second;
+    first.began(this);
+    if (second != null) {
+      second.began(this);
+    }
+  }
+
+  Side client() {
+    return client;
+  }
+
+  Side server() {
+    return server;
+  }
+
+  void read(boolean fromClient, int bytes) {
+    if (fromClient) {
+      meter.sent(bytes);
+    } else {
+      meter.received(bytes);
+    }
+  }
+
+  /** Ends both sides by a reset; what is not yet written is lost, as a reset means. */
+  void abort() {
+    if (!aborted) {
+      aborted = true;
+      client.reset();
+      server.reset();
+    }
+  }
+
+  /** {@link #abort} from another thread. */
+  void abortLater() {
+    loop.execute(this::abort);
+  }
+
+  /** Something other than the network went wrong. */
+  void failed(Throwable cause) {
+    error = String.valueOf(cause);
+    first.log().error("relay failed", "pod", first.pod().label(), "reason", error);
+  }
+
+  /** One side is gone, in good order or not. */
+  void closed(boolean inOrder) {
+    if (!inOrder) {
+      abort();
+    }
+    if (--open == 0) {
+      meter.closed(Outcome.ENDED, error);
+      first.ended(this);
+      if (second != null) {
+        second.ended(this);
+      }
+    }
+  }
+}

@@ -1,0 +1,259 @@
+package dev.weir.agent.relay;
+
+import dev.weir.agent.capture.Original;
+import dev.weir.agent.capture.Originals;
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.capture.PodListener;
+import dev.weir.agent.capture.Verdicts;
+import dev.weir.agent.config.Mesh;
+import dev.weir.agent.config.MeshView;
+import dev.weir.agent.log.Log;
+import dev.weir.agent.route.Ports;
+import dev.weir.agent.route.Router;
+import dev.weir.agent.telemetry.Connections;
+import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.telemetry.Refusals;
+import dev.weir.agent.transport.PodSockets;
+import dev.weir.api.model.FastPath;
+import io.netty.channel.EventLoop;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.socket.ServerSocketChannel;
+import io.netty.channel.socket.SocketChannel;
+import java.net.Inet6Address;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The door: relays for every pod that capture enrols. Listeners open before the pod's entry goes
+ * into the kernel's map. An opted-out pod loses its listeners and keeps its connections; those of a
+ * deleted pod are reset.
+ */
+public final class Relays implements PodListener {
+  private static final InetAddress LOOPBACK_4 = InetAddress.ofLiteral("127.0.0.1");
+  private static final InetAddress LOOPBACK_6 = InetAddress.ofLiteral("::1");
+  private static final InetAddress ANY = InetAddress.ofLiteral("::");
+
+  // What the kernel had already accepted for us when the pod was opted out is still served.
+  private static final long CLOSE_LISTENERS_MILLIS = 250;
+
+  private final EventLoopGroup loops;
+  private final PodSockets sockets;
+  private final Router router;
+  private final Mesh mesh;
+  private final Originals originals;
+  private final Verdicts verdicts;
+  private final Connections connections;
+  private final Refusals refusals;
+  private final Tuning tuning;
+  private final Log log;
+  private final Map<Integer, PodRelays> pods = new ConcurrentHashMap<>();
+
+  /** Pods without listeners whose connections go on, until they end or the pod is deleted. */
+  private final Map<Integer, PodRelays> leaving = new ConcurrentHashMap<>();
+
+  public Relays(
+      EventLoopGroup loops,
+      PodSockets sockets,
+      Router router,
+      Mesh mesh,
+      Originals originals,
+      Verdicts verdicts,
+      Connections connections,
+      Refusals refusals,
+      Tuning tuning,
+      Log log) {
+    this.loops = loops;
+    this.sockets = sockets;
+    this.router = router;
+    this.mesh = mesh;
+    this.originals = originals;
+    this.verdicts = verdicts;
+    this.connections = connections;
+    this.refusals = refusals;
+    this.tuning = tuning;
+    this.log = log;
+  }
+
+  @Override
+  public void enrolled(Pod pod) {
+    PodRelays relays = new PodRelays(pod, sockets.supply(pod.netns()), log);
+    List<ServerSocketChannel> listeners = new ArrayList<>(3);
+    try {
+      Acceptor outbound = new Acceptor(loops, (c, loop) -> outbound(relays, c, loop), log);
+      Acceptor inbound = new Acceptor(loops, (c, loop) -> inbound(relays, c, loop), log);
+      listeners.add(listen(pod, LOOPBACK_4, Ports.OUTBOUND, false, outbound));
+      listeners.add(listen(pod, LOOPBACK_6, Ports.OUTBOUND, false, outbound));
+      listeners.add(listen(pod, ANY, Ports.INBOUND, true, inbound));
+    } catch (RuntimeException e) {
+      listeners.forEach(ServerSocketChannel::close);
+      relays.supply().close();
+      throw e;
+    }
+    relays.listeners(List.copyOf(listeners));
+    pods.put(pod.number(), relays);
+  }
+
+  private ServerSocketChannel listen(
+      Pod pod, InetAddress address, int port, boolean transparent, Acceptor acceptor) {
+    return sockets.listen(
+        pod.netns(), loops.next(), new InetSocketAddress(address, port), transparent, acceptor);
+  }
+
+  @Override
+  public void changed(Pod before, Pod now) {
+    PodRelays relays = pods.get(now.number());
+    if (relays != null) {
+      relays.changed(now);
+    }
+  }
+
+  @Override
+  public void withdrawn(Pod pod) {
+    PodRelays relays = pods.remove(pod.number());
+    if (relays == null) {
+      return;
+    }
+    leaving.put(pod.number(), relays);
+    loops
+        .next()
+        .schedule(
+            () -> {
+              relays.stopListening();
+              relays.supply().close();
+            },
+            CLOSE_LISTENERS_MILLIS,
+            TimeUnit.MILLISECONDS);
+    endDeleted(mesh.current());
+  }
+
+  /** Resets what is left of pods that no longer exist. Called when the view changes; any thread. */
+  public void endDeleted(MeshView view) {
+    leaving.values().removeIf(relays -> isDone(relays, view));
+  }
+
+  private static boolean isDone(PodRelays relays, MeshView view) {
+    Pod pod = relays.pod();
+    if (view.synced() && view.pod(pod.namespace(), pod.name()).isEmpty()) {
+      relays.abortAll();
+      return true;
+    }
+    return relays.liveCount() == 0;
+  }
+
+  /** Stops accepting everywhere; what is open goes on. */
+  public void drain() {
+    pods.values().forEach(PodRelays::stopListening);
+  }
+
+  /** Connections that are open now. */
+  public int liveCount() {
+    int count = 0;
+    for (PodRelays relays : pods.values()) {
+      count += relays.liveCount();
+    }
+    for (PodRelays relays : leaving.values()) {
+      count += relays.liveCount();
+    }
+    return count;
+  }
+
+  /** Resets everything: the end of the process. */
+  public void abortAll() {
+    pods.values().forEach(PodRelays::abortAll);
+    leaving.values().forEach(PodRelays::abortAll);
+  }
+
+  /** The agent's listeners in a pod, for status. */
+  public List<InetSocketAddress> listeners(Pod pod) {
+    PodRelays relays = pods.get(pod.number());
+    if (relays == null) {
+      return List.of();
+    }
+    return relays.listeners().stream().map(ServerSocketChannel::localAddress).toList();
+  }
+
+  private void outbound(PodRelays pod, SocketChannel accepted, EventLoop loop) {
+    InetSocketAddress remote = accepted.remoteAddress();
+    if (remote == null) {
+      // Reset while it waited to be accepted.
+      Side.reset(accepted);
+      return;
+    }
+    Original original =
+        originals.take(pod.pod(), remote.getPort(), remote.getAddress() instanceof Inet6Address);
+    if (original == null) {
+      refused(pod, accepted, Refusal.ORIGINAL_LOST, remote, remote, remote);
+      return;
+    }
+    MeshView view = mesh.current();
+    new Dial(this, pod, loop, accepted, remote, router.outbound(view, original), view, false)
+        .start();
+  }
+
+  private void inbound(PodRelays pod, SocketChannel accepted, EventLoop loop) {
+    InetSocketAddress remote = accepted.remoteAddress();
+    InetSocketAddress local = accepted.localAddress();
+    if (remote == null || local == null) {
+      Side.reset(accepted);
+      return;
+    }
+    new Dial(
+            this,
+            pod,
+            loop,
+            accepted,
+            remote,
+            router.inbound(pod.pod(), local),
+            mesh.current(),
+            true)
+        .start();
+  }
+
+  @Nullable PodRelays of(Pod pod) {
+    return pods.get(pod.number());
+  }
+
+  Tuning tuning() {
+    return tuning;
+  }
+
+  Connections connections() {
+    return connections;
+  }
+
+  /** The agent has carried this one: the kernel may carry the next by itself. */
+  void allowed(Pod source, Pod destination, int port) {
+    if (source.settings().fastPath().with(destination.settings().fastPath()) != FastPath.OFF) {
+      verdicts.allow(source, destination, port);
+    }
+  }
+
+  void refused(
+      PodRelays pod,
+      SocketChannel accepted,
+      Refusal reason,
+      InetSocketAddress client,
+      InetSocketAddress asked,
+      InetSocketAddress tried) {
+    refusals.count(pod.pod(), reason);
+    log.debug(
+        "connection refused",
+        "pod",
+        pod.pod().label(),
+        "reason",
+        reason.label(),
+        "client",
+        client,
+        "asked",
+        asked,
+        "tried",
+        tried);
+    Side.reset(accepted);
+  }
+}

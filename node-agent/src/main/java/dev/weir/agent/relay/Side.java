@@ -1,0 +1,219 @@
+package dev.weir.agent.relay;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelException;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.ChannelOutboundBuffer;
+import io.netty.channel.socket.ChannelInputShutdownEvent;
+import io.netty.channel.socket.ChannelOutputShutdownEvent;
+import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.unix.IntegerUnixChannelOption;
+import io.netty.util.ReferenceCountUtil;
+import io.netty.util.concurrent.Future;
+import java.io.IOException;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * One of the two sockets of a relayed connection. What it reads goes to its peer and nowhere else;
+ * it holds no buffer of its own, so an idle connection costs two channels and little more.
+ *
+ * <p>Ends are kept apart, as TCP does. The end of input (FIN) becomes, once all that came before is
+ * written, the end of output of the peer; the other direction goes on. A reset, on reading or found
+ * later, becomes a reset of the peer. A side that cannot be written any more may still have
+ * something to say: a server that answers and closes before it has read everything resets the
+ * connection, and the answer is still in our receive queue. So a failed write ends only output, and
+ * the read error that follows resets the peer.
+ *
+ * <p>Back-pressure: while a side's unwritten bytes are above the high watermark its peer is not
+ * read. Owned by the event loop of both channels.
+ */
+final class Side extends ChannelInboundHandlerAdapter {
+  // SO_ERROR of a socket that was reset after its FIN: nothing else tells, see watch().
+  private static final ChannelOption<Integer> ERROR =
+      new IntegerUnixChannelOption("SO_ERROR", 1, 4);
+  private static final long WATCH_SECONDS = 1;
+
+  private final Relay relay;
+  private final SocketChannel channel;
+  private final boolean client;
+  private boolean inputEnded;
+  private boolean outputEnding;
+  private boolean outputEnded;
+  private boolean outputBroken;
+  private boolean unflushed;
+
+  Side(Relay relay, SocketChannel channel, boolean client) {
+    this.relay = relay;
+    this.channel = channel;
+    this.client = client;
+  }
+
+  private Side peer() {
+    return client ? relay.server() : relay.client();
+  }
+
+  @Override
+  public void channelRead(ChannelHandlerContext context, Object message) {
+    Side peer = peer();
+    if (peer.outputBroken || peer.outputEnding) {
+      ReferenceCountUtil.release(message);
+      return;
+    }
+    relay.read(client, ((ByteBuf) message).readableBytes());
+    // The unsafe promise tells nobody: a failed write shows as ChannelOutputShutdownEvent.
+    peer.channel.write(message, peer.channel.unsafe().voidPromise());
+    unflushed = true;
+  }
+
+  @Override
+  public void channelReadComplete(ChannelHandlerContext context) {
+    if (unflushed) {
+      unflushed = false;
+      peer().channel.flush();
+    }
+  }
+
+  @Override
+  public void channelWritabilityChanged(ChannelHandlerContext context) {
+    peer().channel.config().setAutoRead(channel.isWritable());
+  }
+
+  @Override
+  public void userEventTriggered(ChannelHandlerContext context, Object event) {
+    if (event == ChannelInputShutdownEvent.INSTANCE) {
+      endOfInput();
+    } else if (event == ChannelOutputShutdownEvent.INSTANCE && !outputEnding) {
+      outputBroken = true;
+      // Whatever held the peer back will never be written now.
+      peer().channel.config().setAutoRead(true);
+    }
+  }
+
+  private void endOfInput() {
+    if (inputEnded) {
+      return;
+    }
+    inputEnded = true;
+    if (unflushed) {
+      unflushed = false;
+      peer().channel.flush();
+    }
+    if (outputEnded) {
+      channel.close();
+    } else if (outputBroken) {
+      relay.abort();
+      return;
+    } else {
+      channel.eventLoop().schedule(this::watch, WATCH_SECONDS, TimeUnit.SECONDS);
+    }
+    peer().endOutput();
+  }
+
+  /** The peer has nothing more to send: pass that on when all before it is written. */
+  private void endOutput() {
+    if (outputEnding || outputBroken) {
+      return;
+    }
+    outputEnding = true;
+    ChannelOutboundBuffer pending = channel.unsafe().outboundBuffer();
+    if (pending == null || pending.isEmpty()) {
+      finish();
+    } else {
+      channel.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(this::written);
+    }
+  }
+
+  private void written(Future<? super Void> write) {
+    if (write.isSuccess()) {
+      finish();
+    } else {
+      relay.abort();
+    }
+  }
+
+  private void finish() {
+    if (inputEnded) {
+      // Both ends are done: close sends the FIN, and one call is saved.
+      outputEnded = true;
+      channel.close();
+      return;
+    }
+    ChannelFuture shut = channel.shutdownOutput();
+    if (shut.isDone()) {
+      shut(shut);
+    } else {
+      shut.addListener(this::shut);
+    }
+  }
+
+  private void shut(Future<? super Void> shutdown) {
+    outputEnded = true;
+    if (!shutdown.isSuccess()) {
+      relay.abort();
+    } else if (inputEnded) {
+      channel.close();
+    }
+  }
+
+  /**
+   * After its FIN nobody reads a socket, and no event tells of a reset: ask now and then, while the
+   * other direction is still open.
+   */
+  private void watch() {
+    if (!channel.isOpen() || outputEnded) {
+      return;
+    }
+    Integer error;
+    try {
+      error = channel.config().getOption(ERROR);
+    } catch (ChannelException e) {
+      relay.abort();
+      return;
+    }
+    if (error != null && error != 0) {
+      relay.abort();
+      return;
+    }
+    channel.eventLoop().schedule(this::watch, WATCH_SECONDS, TimeUnit.SECONDS);
+  }
+
+  @Override
+  public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+    if (!(cause instanceof IOException)) {
+      relay.failed(cause);
+    }
+    relay.abort();
+  }
+
+  @Override
+  public void channelInactive(ChannelHandlerContext context) {
+    relay.closed(inputEnded && outputEnded);
+  }
+
+  /** Resets the connection to this side's peer program. */
+  void reset() {
+    reset(channel);
+  }
+
+  static void reset(SocketChannel channel) {
+    if (!channel.isOpen()) {
+      return;
+    }
+    try {
+      channel.config().setSoLinger(0);
+    } catch (ChannelException e) {
+      // The kernel has already forgotten the connection: then there is nobody to tell.
+      channel.close();
+      return;
+    }
+    if (channel.isRegistered()) {
+      channel.close();
+    } else {
+      channel.unsafe().closeForcibly();
+    }
+  }
+}

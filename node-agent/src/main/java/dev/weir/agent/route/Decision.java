@@ -1,0 +1,17 @@
+package dev.weir.agent.route;
+
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.telemetry.Refusal;
+import java.net.InetSocketAddress;
+
+/** What to do with one connection. */
+public sealed interface Decision {
+  /** Into an enrolled pod of this node, with the client's own address as source. */
+  record Deliver(Pod pod, InetSocketAddress to) implements Decision {}
+
+  /** From inside the client's pod to anywhere else. */
+  record Dial(InetSocketAddress to) implements Decision {}
+
+  /** Not at all: a reset for the client, a count for the operator. */
+  record Refuse(Refusal reason) implements Decision {}
+}

@@ -1,0 +1,11 @@
+package dev.weir.agent.route;
+
+/** The agent's ports inside a pod. */
+public final class Ports {
+  public static final int OUTBOUND = 15001;
+  public static final int INBOUND = 15006;
+  public static final int HBONE = 15008;
+  public static final int DNS = 15053;
+
+  private Ports() {}
+}
