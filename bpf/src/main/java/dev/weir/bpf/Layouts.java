@@ -68,7 +68,8 @@ public final class Layouts {
     return new byte[ADDRESS_BYTES];
   }
 
-  // struct weir_pod
+  // struct weir_pod. Compared by nobody, so arrays do.
+  @SuppressWarnings("ArrayRecordComponent")
   public record PodEntry(int pod, int identity, int flags, byte[] ip4, byte[] ip6) {
     public static final int JOINED = 1;
     public static final int OFF = 1 << 1;
@@ -221,9 +222,13 @@ public final class Layouts {
   // compares bytes
   public static byte[] cidrKey(long cookie, InetAddress address, int prefixLength) {
     int inMapped = address instanceof Inet4Address ? prefixLength + 96 : prefixLength;
-    ByteBuffer key = allocate(28).putInt(64 + inMapped);
-    key.order(ByteOrder.BIG_ENDIAN).putLong(cookie).put(mapped(address));
-    return key.array();
+    byte[] key = new byte[28];
+    read(key)
+        .putInt(64 + inMapped)
+        .order(ByteOrder.BIG_ENDIAN)
+        .putLong(cookie)
+        .put(mapped(address));
+    return key;
   }
 
   public static long cidrCookie(byte[] key) {

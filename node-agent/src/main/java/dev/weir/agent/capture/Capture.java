@@ -1,11 +1,23 @@
 package dev.weir.agent.capture;
 
+import dev.weir.agent.log.Log;
+import dev.weir.bpf.Programs;
+import dev.weir.ffi.Kernel;
 import java.net.InetAddress;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** The door to the kernel's side of the agent. */
 public interface Capture extends AutoCloseable {
+
+  /**
+   * Loads and attaches the programs, or takes over from a former agent. Only once {@link #start} is
+   * called does the agent count as alive. Must be called in the node's network namespace, on a
+   * platform thread.
+   */
+  static Capture open(CaptureOptions options, Kernel kernel, Log log) {
+    return new KernelCapture(options, kernel, Programs.object(), log);
+  }
 
   /**
    * Set before {@link #start}; a second listener is called after the first, and before it on
@@ -25,6 +37,12 @@ public interface Capture extends AutoCloseable {
   void replacePods(PodDirectory pods);
 
   Enroller enroller();
+
+  /**
+   * Pods handed over that are not enrolled yet: the agent is ready once a snapshot has come and
+   * this is 0.
+   */
+  int pending();
 
   Originals originals();
 

@@ -5,6 +5,8 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
+ * Where capture works.
+ *
  * @param node name of this node, for logs
  * @param cgroup the cgroup2 folder whose processes are captured: this node's
  * @param bpffs folder under a bpffs where maps and links are pinned

@@ -34,6 +34,21 @@ public record Pod(
     addresses = List.copyOf(addresses);
   }
 
+  Pod withAddresses(List<InetAddress> now) {
+    return new Pod(
+        number,
+        uid,
+        namespace,
+        name,
+        serviceAccount,
+        identity,
+        identityNumber,
+        netns,
+        cookie,
+        now,
+        settings);
+  }
+
   /** {@code namespace/name}, for logs. */
   public String label() {
     return namespace + "/" + name;

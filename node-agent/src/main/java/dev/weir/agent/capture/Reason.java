@@ -14,6 +14,8 @@ public enum Reason {
   MALFORMED(7, "malformed"),
   SELF_PORT(8, "self-port"),
   DNS_NO_AGENT(9, "dns-no-agent"),
+  /** An event, not a connection, was lost: the ring was full. */
+  EVENT_LOST(10, "event-lost"),
   UNKNOWN(-1, "unknown");
 
   private static final Reason[] ALL = values();

@@ -3,6 +3,7 @@ package dev.weir.agent.log;
 import java.io.PrintStream;
 import java.time.InstantSource;
 import java.time.temporal.ChronoUnit;
+import org.jspecify.annotations.Nullable;
 
 /** The process's log: where lines go and how much is said, which may change while it runs. */
 public final class Logs {
@@ -28,7 +29,7 @@ public final class Logs {
     level = now;
   }
 
-  void write(Level at, String room, String message, Object[] keysAndValues) {
+  void write(Level at, String room, String message, @Nullable Object[] keysAndValues) {
     StringBuilder line = new StringBuilder(160);
     line.append(clock.instant().truncatedTo(ChronoUnit.MILLIS)).append(' ').append(at).append(' ');
     line.append(room).append(": ");

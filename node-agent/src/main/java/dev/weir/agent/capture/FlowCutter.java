@@ -1,0 +1,85 @@
+package dev.weir.agent.capture;
+
+import dev.weir.agent.log.Log;
+import dev.weir.bpf.Layouts;
+import dev.weir.ffi.Bpf.BpfMap;
+import dev.weir.ffi.Kernel;
+import dev.weir.ffi.KernelException;
+import dev.weir.ffi.Netlink.TcpSocket;
+import java.net.InetAddress;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Predicate;
+
+/**
+ * Ends kernel flows that lost their right: SOCK_DESTROY at the client, or at the server where the
+ * client's namespace is not known; the other end sees a reset.
+ */
+final class FlowCutter {
+  private record Ends(InetAddress local, int localPort, InetAddress remote, int remotePort) {
+    static Ends of(TcpSocket socket) {
+      return new Ends(socket.local(), socket.localPort(), socket.remote(), socket.remotePort());
+    }
+  }
+
+  private final Kernel kernel;
+  private final BpfMap flows;
+  private final PodBook book;
+  private final Log log;
+
+  FlowCutter(Kernel kernel, BpfMap flows, PodBook book, Log log) {
+    this.kernel = kernel;
+    this.flows = flows;
+    this.book = book;
+    this.log = log;
+  }
+
+  /**
+   * On the capture thread. Only what is ours is cut: excluded flows and those let through without
+   * an agent are not.
+   */
+  int cut(Predicate<Layouts.Flow> which) {
+    Map<Pod, Set<Ends>> doomed = new HashMap<>();
+    flows.forEach((key, value) -> {
+      Layouts.Flow flow = Layouts.Flow.of(value);
+      boolean ours = flow.path() == Layouts.PATH_DIRECT || flow.path() == Layouts.PATH_JOINED;
+      if (!ours || !which.test(flow)) {
+        return;
+      }
+      Layouts.Tuple tuple = Layouts.Tuple.of(key);
+      Pod client = book.withNetns(flow.sourcePod());
+      Pod server = book.withNetns(flow.destinationPod());
+      if (client != null) {
+        doomed
+            .computeIfAbsent(client, pod -> new HashSet<>())
+            .add(new Ends(tuple.client(), tuple.clientPort(), tuple.server(), tuple.serverPort()));
+      } else if (server != null) {
+        doomed
+            .computeIfAbsent(server, pod -> new HashSet<>())
+            .add(new Ends(tuple.server(), tuple.serverPort(), tuple.client(), tuple.clientPort()));
+      }
+    });
+    int cut = 0;
+    for (Map.Entry<Pod, Set<Ends>> entry : doomed.entrySet()) {
+      Pod pod = entry.getKey();
+      Set<Ends> ends = entry.getValue();
+      try {
+        cut +=
+            kernel
+                .namespaces()
+                .inNetwork(
+                    pod.netns(),
+                    () -> kernel.netlink().destroyTcp(socket -> ends.contains(Ends.of(socket))));
+      } catch (KernelException e) {
+        log.error(
+            "flows not cut", "pod", pod.label(), "flows", ends.size(), "cause", e.getMessage());
+      }
+    }
+    if (cut > 0) {
+      log.info("flows cut", "count", cut);
+    }
+    return cut;
+  }
+}

@@ -1,0 +1,236 @@
+package dev.weir.agent.capture;
+
+import dev.weir.agent.log.Log;
+import dev.weir.bpf.Layouts;
+import dev.weir.bpf.Programs;
+import dev.weir.ffi.Kernel;
+import java.net.InetAddress;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+
+/** {@link Capture} on the real kernel: puts the parts together and owns their threads. */
+final class KernelCapture implements Capture {
+  private static final Duration WATCH_INTERFACES = Duration.ofSeconds(5);
+  private static final long UNINSTALL_SECONDS = 10;
+
+  private final Kernel kernel;
+  private final Log log;
+  private final CaptureThread thread;
+  private final KernelState state;
+  private final PodBook book = new PodBook();
+  private final Heartbeat heartbeat;
+  private final KernelOriginals originals;
+  private final KernelServices services;
+  private final KernelVerdicts verdicts;
+  private final KernelFlowReader flows;
+  private final Pods pods;
+  private volatile Joining joining =
+      new Joining(Joining.State.TESTING, "the self-test has not ended", List.of());
+
+  KernelCapture(CaptureOptions options, Kernel kernel, byte[] elf, Log log) {
+    this.kernel = kernel;
+    this.log = log;
+    this.state = KernelState.open(kernel, options.cgroup(), options.bpffs(), elf, log);
+    this.thread = new CaptureThread(log);
+    this.heartbeat = new Heartbeat(state.map(Programs.CONTROL).mmap());
+    this.originals = new KernelOriginals(state.map(Programs.ORIGINALS));
+    this.services =
+        new KernelServices(
+            thread, state.map(Programs.SERVICES), state.map(Programs.ENDPOINTS), log);
+    FlowCutter cutter = new FlowCutter(kernel, state.map(Programs.FLOWS), book, log);
+    this.verdicts =
+        new KernelVerdicts(
+            thread, state.map(Programs.VERDICTS), book, cutter, heartbeat.generation(), log);
+    this.flows =
+        new KernelFlowReader(
+            kernel,
+            state.map(Programs.FLOWS),
+            state.map(Programs.DROPS),
+            state.map(Programs.EVENTS),
+            book,
+            log);
+    PodLinks links =
+        new PodLinks(
+            kernel,
+            state.pods(),
+            state.program(Programs.INGRESS),
+            state.program(Programs.EGRESS),
+            log);
+    this.pods =
+        new Pods(
+            thread, kernel, state, book, links, verdicts, cutter, options.nodeAddresses(), log);
+    if (state.adopted()) {
+      adopt();
+    }
+  }
+
+  /** Before anything runs on another thread. */
+  private void adopt() {
+    pods.adopt();
+    services.adopt();
+    // Numbers that anything still mentions must not come to mean another pod.
+    state
+        .map(Programs.VERDICTS)
+        .forEach((key, value) -> {
+          Layouts.VerdictKey verdict = Layouts.VerdictKey.of(key);
+          book.seen(verdict.pod(), verdict.identity());
+        });
+    state
+        .map(Programs.FLOWS)
+        .forEach((key, value) -> {
+          Layouts.Flow flow = Layouts.Flow.of(value);
+          book.seen(Math.max(flow.sourcePod(), flow.destinationPod()), 0);
+        });
+    state.map(Programs.DROPS).forEach((key, value) -> book.seen(Layouts.DropKey.of(key).pod(), 0));
+    if (heartbeat.joining()) {
+      // The kernel is the one that a former agent tested: pods stay joined until this one knows
+      // better.
+      var _ = thread.call(() -> trust(true));
+    }
+  }
+
+  private boolean trust(boolean on) {
+    pods.trustJoining(on);
+    return on;
+  }
+
+  @Override
+  public void addListener(PodListener listener) {
+    pods.addListener(listener);
+  }
+
+  @Override
+  public void start() {
+    heartbeat.start();
+    flows.start();
+    thread.every(Pods.TICK, "look after pods", pods::tick);
+    thread.every(WATCH_INTERFACES, "look for new interfaces", pods::watchInterfaces);
+    Thread.ofPlatform().name("weir-self-test").daemon().start(this::selfTest);
+  }
+
+  private void selfTest() {
+    Joining result = new JoiningTest(kernel, state, book, flows, log).run();
+    boolean on = result.state() == Joining.State.ON;
+    heartbeat.joining(on);
+    var _ = thread.call(() -> trust(on));
+    joining = result;
+    if (on) {
+      log.info("sockets may be joined on this kernel", "checks", result.checks().size());
+    } else {
+      log.warn("sockets are not joined on this node", "cause", result.reason());
+    }
+  }
+
+  @Override
+  public void replacePods(PodDirectory directory) {
+    thread.run("settings of pods", () -> pods.replaceDirectory(directory));
+  }
+
+  @Override
+  public Enroller enroller() {
+    return pods;
+  }
+
+  @Override
+  public int pending() {
+    return pods.pending();
+  }
+
+  @Override
+  public Originals originals() {
+    return originals;
+  }
+
+  @Override
+  public Verdicts verdicts() {
+    return verdicts;
+  }
+
+  @Override
+  public ServiceTable services() {
+    return services;
+  }
+
+  @Override
+  public KernelFlows flows() {
+    return flows;
+  }
+
+  @Override
+  public List<Pod> pods() {
+    return book.pods();
+  }
+
+  @Override
+  public @Nullable Pod podAt(InetAddress address) {
+    return book.at(address);
+  }
+
+  @Override
+  public List<KernelDrop> drops() {
+    List<KernelDrop> now = new ArrayList<>();
+    state
+        .map(Programs.DROPS)
+        .forEach((key, value) -> {
+          Layouts.DropKey drop = Layouts.DropKey.of(key);
+          if (!flows.ignores(drop.pod())) {
+            now.add(
+                new KernelDrop(
+                    drop.pod() == 0 ? null : book.remembered(drop.pod()),
+                    Reason.of(drop.reason()),
+                    KernelFlowReader.sum(value)));
+          }
+        });
+    return now;
+  }
+
+  @Override
+  public Joining joining() {
+    return joining;
+  }
+
+  @Override
+  public void close() {
+    heartbeat.close();
+    flows.close();
+    await(thread.call(this::closePods));
+    thread.close();
+    state.close();
+  }
+
+  private boolean closePods() {
+    pods.close();
+    return true;
+  }
+
+  @Override
+  public void uninstall() {
+    heartbeat.close();
+    flows.close();
+    await(
+        thread.call(() -> {
+          pods.uninstall();
+          state.uninstall();
+          return closePods();
+        }));
+    thread.close();
+    state.close();
+  }
+
+  private void await(CompletableFuture<?> work) {
+    try {
+      work.get(UNINSTALL_SECONDS, TimeUnit.SECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    } catch (ExecutionException | CompletionException | TimeoutException e) {
+      log.error("not taken away cleanly", "cause", e.getMessage());
+    }
+  }
+}
