@@ -68,7 +68,11 @@ final class ArchitectureTest {
             noClasses()
                 .that()
                 .resideInAnyPackage(
-                    AGENT + ".relay..", AGENT + ".route..", AGENT + ".balance..", AGENT + ".dns..", AGENT + ".capture..")
+                    AGENT + ".relay..",
+                    AGENT + ".route..",
+                    AGENT + ".balance..",
+                    AGENT + ".dns..",
+                    AGENT + ".capture..")
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage("io.grpc..", "dev.weir.api.proto..")

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 
 /**
  * How replies to connections that the agent delivers find back to it. The agent connects to the
@@ -23,7 +24,23 @@ final class InPodRouting {
   private static final int PREFERENCE = 15_006;
   private static final int AF_INET = 2;
   private static final int AF_INET6 = 10;
-  private static final Path FWMARK_ACCEPT = Path.of("/proc/sys/net/ipv4/tcp_fwmark_accept");
+
+  /** A switch of the pod's namespace: what it is while enrolled, and the kernel's default. */
+  private record Switch(Path file, String enrolled, String otherwise) {}
+
+  private static final List<Switch> SWITCHES =
+      List.of(
+          new Switch(Path.of("/proc/sys/net/ipv4/tcp_fwmark_accept"), "1", "0"),
+          // A RST from a closed port has no socket to inherit from: it takes the SYN's mark, or it
+          // leaves by eth0 and the delivery times out instead of being refused.
+          new Switch(Path.of("/proc/sys/net/ipv4/fwmark_reflect"), "1", "0"),
+          // Deliveries whose client closed first end in TIME_WAIT here. The default reuses only
+          // loopback addresses, so at 6,000 a second the ports of one client would last 5 s; with
+          // timestamps reuse after a second is safe (RFC 6191).
+          new Switch(Path.of("/proc/sys/net/ipv4/tcp_tw_reuse"), "1", "2"));
+
+  private static final Switch REFLECT_6 =
+      new Switch(Path.of("/proc/sys/net/ipv6/fwmark_reflect"), "1", "0");
 
   private final Kernel kernel;
 
@@ -39,7 +56,12 @@ final class InPodRouting {
             netns,
             () -> {
               // /proc/sys/net shows the namespace of the thread that opens the file.
-              write(FWMARK_ACCEPT, "1");
+              for (Switch each : SWITCHES) {
+                write(each.file, each.enrolled);
+              }
+              if (Files.exists(REFLECT_6.file)) {
+                write(REFLECT_6.file, REFLECT_6.enrolled);
+              }
               kernel.netlink().addMarkRule(AF_INET, MARK_DELIVER, TABLE, PREFERENCE);
               kernel.netlink().addLocalDefaultRoute(AF_INET, TABLE);
               try {
@@ -65,7 +87,12 @@ final class InPodRouting {
               kernel.netlink().deleteLocalDefaultRoute(AF_INET, TABLE);
               kernel.netlink().deleteMarkRule(AF_INET6, MARK_DELIVER, TABLE, PREFERENCE);
               kernel.netlink().deleteLocalDefaultRoute(AF_INET6, TABLE);
-              write(FWMARK_ACCEPT, "0");
+              for (Switch each : SWITCHES) {
+                write(each.file, each.otherwise);
+              }
+              if (Files.exists(REFLECT_6.file)) {
+                write(REFLECT_6.file, REFLECT_6.otherwise);
+              }
               return true;
             });
   }

@@ -15,6 +15,7 @@ final class PodRelays {
   private final PodSupply supply;
   private final Log log;
   private final Set<Relay> live = ConcurrentHashMap.newKeySet();
+  private volatile boolean deleted;
   private volatile Pod pod;
   private volatile List<ServerSocketChannel> listeners = List.of();
 
@@ -50,6 +51,10 @@ final class PodRelays {
 
   void began(Relay relay) {
     live.add(relay);
+    if (deleted) {
+      // Its server answered while the pod was going.
+      relay.abortLater();
+    }
   }
 
   void ended(Relay relay) {
@@ -60,8 +65,9 @@ final class PodRelays {
     return live.size();
   }
 
-  /** Resets every connection, each on its own loop. */
+  /** Resets every connection, each on its own loop, and those that are only being made. */
   void abortAll() {
+    deleted = true;
     live.forEach(Relay::abortLater);
   }
 

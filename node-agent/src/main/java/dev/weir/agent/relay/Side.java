@@ -88,6 +88,11 @@ final class Side extends ChannelInboundHandlerAdapter {
       endOfInput();
     } else if (event == ChannelOutputShutdownEvent.INSTANCE && !outputEnding) {
       outputBroken = true;
+      if (inputEnded) {
+        // Nothing is left to be read from it: it is gone.
+        relay.abort();
+        return;
+      }
       // Whatever held the peer back will never be written now.
       peer().channel.config().setAutoRead(true);
     }

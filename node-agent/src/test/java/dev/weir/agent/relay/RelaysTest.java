@@ -1,0 +1,522 @@
+package dev.weir.agent.relay;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import dev.weir.agent.NeedsRoot;
+import dev.weir.agent.config.MeshView;
+import dev.weir.agent.telemetry.Refusal;
+import dev.weir.api.model.Workload;
+import java.io.EOFException;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.StandardProtocolFamily;
+import java.net.StandardSocketOptions;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.zip.CRC32C;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@NeedsRoot
+@ParameterizedClass
+@ValueSource(strings = {"epoll", "io_uring"})
+@Timeout(60)
+final class RelaysTest {
+  private static final int MIB = 1 << 20;
+
+  @Parameter String transport = "";
+
+  private TwoPods pods;
+
+  @BeforeEach
+  void open() {
+    pods = new TwoPods(transport);
+  }
+
+  @AfterEach
+  void nothingIsHeldWhenAllHasEnded() {
+    try {
+      pods.relays.abortAll();
+      await()
+          .atMost(Duration.ofSeconds(10))
+          .untilAsserted(() -> {
+            assertThat(pods.relays.liveCount()).as("open connections").isZero();
+            assertThat(pods.allocator.pinnedDirectMemory()).as("bytes in buffers").isZero();
+          });
+    } finally {
+      pods.close();
+    }
+  }
+
+  private static void send(SocketChannel channel, String text) throws IOException {
+    channel.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
+  }
+
+  private static String receive(SocketChannel channel, int bytes) throws IOException {
+    ByteBuffer buffer = ByteBuffer.allocate(bytes);
+    while (buffer.hasRemaining()) {
+      if (channel.read(buffer) < 0) {
+        throw new EOFException("%d of %d bytes".formatted(buffer.position(), bytes));
+      }
+    }
+    return new String(buffer.array(), StandardCharsets.UTF_8);
+  }
+
+  private static long receiveToEnd(SocketChannel channel) throws IOException {
+    ByteBuffer buffer = ByteBuffer.allocate(64 * 1024);
+    long total = 0;
+    int read;
+    while ((read = channel.read(buffer.clear())) >= 0) {
+      total += read;
+    }
+    return total;
+  }
+
+  private static void sendMany(SocketChannel channel, long bytes) throws IOException {
+    ByteBuffer block = ByteBuffer.allocate(64 * 1024);
+    for (long left = bytes; left > 0; ) {
+      left -= channel.write(block.clear().limit((int) Math.min(left, block.capacity())));
+    }
+  }
+
+  private static void reset(SocketChannel channel) throws IOException {
+    channel.setOption(StandardSocketOptions.SO_LINGER, 0);
+    channel.close();
+  }
+
+  private static void assertReset(SocketChannel channel) {
+    assertThatThrownBy(() -> receive(channel, 1))
+        .isInstanceOf(IOException.class)
+        .isNotInstanceOf(EOFException.class);
+  }
+
+  private static InetAddress remote(SocketChannel channel) throws IOException {
+    return ((InetSocketAddress) channel.getRemoteAddress()).getAddress();
+  }
+
+  @Test
+  void whatIsSentArrivesBothWays() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      send(client, "question");
+      assertThat(receive(server, 8)).isEqualTo("question");
+      send(server, "answer");
+      assertThat(receive(client, 6)).isEqualTo("answer");
+    }
+  }
+
+  @Test
+  void theServerSeesTheClientPodsOwnAddress() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      assertThat(client.isConnected()).isTrue();
+      assertThat(remote(server)).isEqualTo(InetAddress.ofLiteral("10.9.0.1"));
+    }
+  }
+
+  @Test
+  void theServerSeesTheClientPodsOwnAddressOverIpv6() throws IOException {
+    try (ServerSocketChannel listener = pods.listen(pods.server, "fd09::2", 50);
+        SocketChannel client = pods.connect("::1", StandardProtocolFamily.INET6);
+        SocketChannel server = listener.accept()) {
+      assertThat(remote(server)).isEqualTo(InetAddress.ofLiteral("fd09::1"));
+      send(client, "six");
+      assertThat(receive(server, 3)).isEqualTo("six");
+    }
+  }
+
+  @Test
+  void aMappedClientReachesAnIpv4Server() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect("127.0.0.1", StandardProtocolFamily.INET6);
+        SocketChannel server = listener.accept()) {
+      assertThat(remote(server)).isEqualTo(InetAddress.ofLiteral("10.9.0.1"));
+      send(client, "mapped");
+      assertThat(receive(server, 6)).isEqualTo("mapped");
+    }
+  }
+
+  @Test
+  void aServerElsewhereIsDialledFromTheClientsPod() throws IOException {
+    pods.sameNode = false;
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      assertThat(remote(server)).isEqualTo(InetAddress.ofLiteral("10.9.0.1"));
+      send(client, "far");
+      assertThat(receive(server, 3)).isEqualTo("far");
+      assertThat(pods.allowed).isEmpty();
+    }
+  }
+
+  @Test
+  void aPodReachesItself() throws IOException {
+    try (ServerSocketChannel listener = pods.listen(pods.client, "10.9.0.1", 50);
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      assertThat(remote(server)).isEqualTo(InetAddress.ofLiteral("10.9.0.1"));
+      send(client, "self");
+      assertThat(receive(server, 4)).isEqualTo("self");
+    }
+  }
+
+  @Test
+  void aServerMaySpeakFirst() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      send(server, "220 ready");
+      assertThat(receive(client, 9)).isEqualTo("220 ready");
+    }
+  }
+
+  @Test
+  void theAgentsVerdictFollowsAnAllowedConnection() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      send(client, "x");
+      receive(server, 1);
+      int port = ((InetSocketAddress) listener.getLocalAddress()).getPort();
+      assertThat(pods.allowed).containsExactly("client>server:" + port);
+    }
+  }
+
+  @Test
+  void aClientThatHasEndedStillHearsAllOfALongAnswer() throws Exception {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      send(client, "all of it, please");
+      client.shutdownOutput();
+      assertThat(receiveToEnd(server)).isEqualTo(17);
+      CompletableFuture<Void> sending = async(() -> sendMany(server, 64L * MIB));
+      sending.thenRun(() -> close(server));
+      assertThat(receiveToEnd(client)).isEqualTo(64L * MIB);
+      sending.get(10, TimeUnit.SECONDS);
+    }
+  }
+
+  @Test
+  void aServerThatHasEndedStillHearsTheClient() throws Exception {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      send(server, "bye");
+      server.shutdownOutput();
+      assertThat(receiveToEnd(client)).isEqualTo(3);
+      CompletableFuture<Void> sending = async(() -> sendMany(client, 64L * MIB));
+      sending.thenRun(() -> close(client));
+      assertThat(receiveToEnd(server)).isEqualTo(64L * MIB);
+    }
+  }
+
+  @Test
+  void anEndAtOnceIsAnEnd() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect()) {
+      send(client, "in one go");
+      client.shutdownOutput();
+      try (SocketChannel server = listener.accept()) {
+        assertThat(receiveToEnd(server)).isEqualTo(9);
+        send(server, "ok");
+        server.shutdownOutput();
+        assertThat(receiveToEnd(client)).isEqualTo(2);
+      }
+    }
+  }
+
+  @Test
+  void aResetOfTheClientIsAResetForTheServer() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      send(client, "x");
+      receive(server, 1);
+      reset(client);
+      assertReset(server);
+    }
+  }
+
+  @Test
+  void aResetOfTheServerIsAResetForTheClient() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      send(client, "x");
+      receive(server, 1);
+      reset(server);
+      assertReset(client);
+    }
+  }
+
+  @Test
+  void aResetAfterAnEndIsStillAReset() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      client.shutdownOutput();
+      assertThat(receiveToEnd(server)).isZero();
+      reset(client);
+      // The server's program sleeps, and learns of the reset all the same.
+      assertServerNoticesReset(server);
+    }
+  }
+
+  private static void assertServerNoticesReset(SocketChannel server) {
+    await()
+        .atMost(Duration.ofSeconds(5))
+        .pollInterval(Duration.ofMillis(100))
+        .untilAsserted(() ->
+            assertThatThrownBy(() -> send(server, "still there?")).isInstanceOf(IOException.class));
+  }
+
+  @Test
+  void anAnswerThatCameBeforeAResetIsDelivered() throws Exception {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect()) {
+      SocketChannel server = listener.accept();
+      send(client, "a request that nobody reads");
+      await()
+          .atMost(Duration.ofSeconds(5))
+          .until(() -> server.socket().getInputStream().available() > 0);
+      send(server, "413 too large");
+      // Unread input makes this close a reset.
+      server.close();
+      assertThat(receive(client, 13)).isEqualTo("413 too large");
+      assertReset(client);
+    }
+  }
+
+  @Test
+  void aRefusedPortIsAResetAtOnce() throws IOException {
+    ServerSocketChannel listener = pods.listen();
+    listener.close();
+    long start = System.nanoTime();
+    try (SocketChannel client = pods.connect()) {
+      assertReset(client);
+    }
+    assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofMillis(400));
+    assertThat(pods.refused).containsEntry(Refusal.CONNECT_REFUSED, 1);
+  }
+
+  @Test
+  void aServerThatNeverAnswersIsAResetAfterTheTimeout() throws IOException {
+    try (ServerSocketChannel listener = pods.listen(pods.server, "10.9.0.2", 1)) {
+      // A full backlog drops SYNs, as a black hole does.
+      List<SocketChannel> fillers = new ArrayList<>();
+      for (int i = 0; i < 2; i++) {
+        SocketChannel filler = pods.unconnected(pods.server, StandardProtocolFamily.INET);
+        filler.connect(listener.getLocalAddress());
+        fillers.add(filler);
+      }
+      try (SocketChannel client = pods.connect()) {
+        assertReset(client);
+      }
+      for (SocketChannel filler : fillers) {
+        filler.close();
+      }
+    }
+    assertThat(pods.refused).containsEntry(Refusal.CONNECT_TIMEOUT, 1);
+  }
+
+  @Test
+  void aReaderThatStopsStopsTheWriter() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      client.configureBlocking(false);
+      long written = 0;
+      ByteBuffer block = ByteBuffer.allocate(MIB);
+      long quietSince = System.nanoTime();
+      while (System.nanoTime() - quietSince < TimeUnit.MILLISECONDS.toNanos(500)) {
+        int now = client.write(block.clear());
+        if (now > 0) {
+          written += now;
+          quietSince = System.nanoTime();
+        }
+        assertThat(written).as("bytes taken with nobody reading").isLessThan(64L * MIB);
+      }
+      assertThat(pods.allocator.pinnedDirectMemory())
+          .as("bytes that the agent holds")
+          .isLessThan(512 * 1024);
+      client.configureBlocking(true);
+      client.shutdownOutput();
+      assertThat(receiveToEnd(server)).isEqualTo(written);
+    }
+  }
+
+  @Test
+  void aGibibyteOfAFileArrivesByteForByte(@TempDir Path folder) throws Exception {
+    Path file = folder.resolve("data");
+    byte[] block = new byte[MIB];
+    new java.util.SplittableRandom(11).nextBytes(block);
+    try (FileChannel out =
+        FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+      for (int i = 0; i < 64; i++) {
+        block[i] = (byte) i;
+        out.write(ByteBuffer.wrap(block));
+      }
+    }
+    int times = 16;
+    CRC32C expected = new CRC32C();
+    byte[] whole = Files.readAllBytes(file);
+    for (int i = 0; i < times; i++) {
+      expected.update(whole);
+    }
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept();
+        FileChannel in = FileChannel.open(file)) {
+      CompletableFuture<Void> sending =
+          async(() -> {
+            for (int i = 0; i < times; i++) {
+              // sendfile(2), as nginx does.
+              for (long at = 0; at < in.size(); ) {
+                at += in.transferTo(at, in.size() - at, client);
+              }
+            }
+            client.shutdownOutput();
+          });
+      CRC32C seen = new CRC32C();
+      ByteBuffer buffer = ByteBuffer.allocateDirect(256 * 1024);
+      long total = 0;
+      int read;
+      while ((read = server.read(buffer.clear())) >= 0) {
+        total += read;
+        seen.update(buffer.flip());
+      }
+      sending.get(10, TimeUnit.SECONDS);
+      assertThat(total).isEqualTo((long) whole.length * times);
+      assertThat(seen.getValue()).isEqualTo(expected.getValue());
+    }
+  }
+
+  @Test
+  void manyShortConnectionsLeaveNothingBehind() throws IOException {
+    try (ServerSocketChannel listener = pods.listen()) {
+      for (int i = 0; i < 300; i++) {
+        try (SocketChannel client = pods.connect();
+            SocketChannel server = listener.accept()) {
+          send(client, "x");
+          receive(server, 1);
+          send(server, "y");
+          receive(client, 1);
+        }
+      }
+    }
+    await().atMost(Duration.ofSeconds(5)).until(() -> pods.relays.liveCount() == 0);
+  }
+
+  @Test
+  void anEndpointThatRefusesIsPassedOver() throws IOException {
+    try (ServerSocketChannel listener = pods.listen()) {
+      int port = ((InetSocketAddress) listener.getLocalAddress()).getPort();
+      pods.asked = new InetSocketAddress(InetAddress.ofLiteral("10.96.0.1"), 80);
+      // The kernel's pick refuses: nothing listens at the client's own pod.
+      pods.target = new InetSocketAddress(InetAddress.ofLiteral("10.9.0.1"), port);
+      pods.view = Meshes.service("10.96.0.1", 80, port, "10.9.0.1", "10.9.0.2");
+      try (SocketChannel client = pods.connect();
+          SocketChannel server = listener.accept()) {
+        send(client, "found");
+        assertThat(receive(server, 5)).isEqualTo("found");
+      }
+    }
+    assertThat(pods.refused).isEmpty();
+  }
+
+  @Test
+  void aServiceWithoutEndpointsIsRefused() throws IOException {
+    pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.96.0.1"), 80));
+    pods.view = Meshes.service("10.96.0.1", 80, 8080);
+    try (SocketChannel client = pods.connect()) {
+      assertReset(client);
+    }
+    assertThat(pods.refused).containsEntry(Refusal.NO_ENDPOINT, 1);
+  }
+
+  @Test
+  void aPortOfTheAgentIsRefused() throws IOException {
+    pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 15006));
+    try (SocketChannel client = pods.connect()) {
+      assertReset(client);
+    }
+    assertThat(pods.refused).containsEntry(Refusal.SELF_PORT, 1);
+  }
+
+  @Test
+  void connectionsOfAPodThatOptedOutGoOn() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      pods.relays.withdrawn(pods.client);
+      await()
+          .atMost(Duration.ofSeconds(5))
+          .untilAsserted(() ->
+              assertThatThrownBy(() -> pods.connect().close()).isInstanceOf(IOException.class));
+      send(client, "still here");
+      assertThat(receive(server, 10)).isEqualTo("still here");
+    }
+  }
+
+  @Test
+  void connectionsOfADeletedPodAreReset() throws IOException {
+    pods.view = MeshView.of(List.of(), List.<Workload>of());
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      pods.relays.withdrawn(pods.server);
+      assertReset(client);
+      assertReset(server);
+    }
+  }
+
+  private interface Work {
+    void run() throws IOException;
+  }
+
+  private static CompletableFuture<Void> async(Work work) {
+    CompletableFuture<Void> done = new CompletableFuture<>();
+    Thread.ofPlatform()
+        .daemon()
+        .start(() -> {
+          try {
+            work.run();
+            done.complete(null);
+          } catch (IOException e) {
+            done.completeExceptionally(e);
+          }
+        });
+    return done;
+  }
+
+  private static void close(SocketChannel channel) {
+    try {
+      channel.shutdownOutput();
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(e);
+    }
+  }
+}

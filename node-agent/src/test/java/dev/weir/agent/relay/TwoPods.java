@@ -1,0 +1,279 @@
+package dev.weir.agent.relay;
+
+import dev.weir.agent.capture.Original;
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.capture.Verdicts;
+import dev.weir.agent.config.Mesh;
+import dev.weir.agent.config.MeshView;
+import dev.weir.agent.log.Level;
+import dev.weir.agent.log.Log;
+import dev.weir.agent.log.Logs;
+import dev.weir.agent.route.Router;
+import dev.weir.agent.telemetry.AccessLog;
+import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.telemetry.Refusals;
+import dev.weir.agent.telemetry.Telemetry;
+import dev.weir.agent.transport.PodSockets;
+import dev.weir.agent.transport.Transport;
+import dev.weir.api.model.PodSettings;
+import dev.weir.ffi.Fd;
+import dev.weir.ffi.Kernel;
+import dev.weir.ffi.Netlink;
+import io.netty.buffer.PooledByteBufAllocator;
+import io.netty.channel.EventLoopGroup;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.StandardProtocolFamily;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.InstantSource;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+
+/**
+ * Two network namespaces joined by a veth pair, both enrolled with real relays on a real transport.
+ * In place of the kernel's programs a client connects to its pod's outbound listener itself, and
+ * {@link #target} is what it is taken to have asked for.
+ */
+final class TwoPods implements AutoCloseable {
+  static final int AF_INET = 2;
+  static final int AF_INET6 = 10;
+  private static final int TABLE = 15006;
+  private static final int PREFERENCE = 15006;
+
+  final Pod client;
+  final Pod server;
+  final Relays relays;
+  final PooledByteBufAllocator allocator =
+      new PooledByteBufAllocator(true, 0, 2, 8192, 6, 0, 0, false);
+  final Map<Refusal, Integer> refused = new ConcurrentHashMap<>();
+  final ConcurrentLinkedQueue<String> allowed = new ConcurrentLinkedQueue<>();
+  volatile InetSocketAddress target = new InetSocketAddress(0);
+  volatile InetSocketAddress asked = new InetSocketAddress(0);
+  volatile MeshView view = MeshView.empty();
+
+  /** Whether the server's pod is known as one of this node. */
+  volatile boolean sameNode = true;
+
+  private final Kernel kernel = Kernel.instance();
+  private final Fd clientNetwork;
+  private final Fd serverNetwork;
+  private final EventLoopGroup loops;
+  private final PodSockets sockets;
+  private final AccessLog accessLog;
+  private static final AtomicInteger NUMBERS = new AtomicInteger();
+
+  TwoPods(String transportName) {
+    this(transportName, Duration.ofMillis(300), Duration.ofMillis(600));
+  }
+
+  TwoPods(String transportName, Duration connectNext, Duration connectLast) {
+    clientNetwork = kernel.namespaces().newNetwork();
+    serverNetwork = kernel.namespaces().newNetwork();
+    in(clientNetwork, () -> kernel.netlink().addVeth("eth0", "eth0", serverNetwork));
+    client = pod("client", clientNetwork, "10.9.0.1", "fd09::1");
+    server = pod("server", serverNetwork, "10.9.0.2", "fd09::2");
+    Transport transport = Transport.named(transportName);
+    Log log = new Logs(System.err, InstantSource.system(), Level.INFO).room("test");
+    loops = transport.loops(2, Thread.ofPlatform().name("loop-", 0).daemon().factory());
+    sockets = new PodSockets(transport, kernel.namespaces(), log).start();
+    Mesh mesh =
+        new Mesh() {
+          @Override
+          public MeshView current() {
+            return view;
+          }
+
+          @Override
+          public void onChange(Consumer<MeshView> listener) {
+            listener.accept(view);
+          }
+        };
+    Verdicts verdicts =
+        new Verdicts() {
+          @Override
+          public void allow(Pod source, Pod destination, int port) {
+            allowed.add(source.name() + ">" + destination.name() + ":" + port);
+          }
+
+          @Override
+          public void evict(Pod destination) {}
+
+          @Override
+          public void evictIdentity(String identity) {}
+        };
+    Refusals refusals = (pod, reason) -> refused.merge(reason, 1, Integer::sum);
+    accessLog =
+        new AccessLog(
+            new PrintStream(OutputStream.nullOutputStream()),
+            InstantSource.system(),
+            AccessLog.Mode.OFF,
+            AccessLog.Format.TEXT);
+    Tuning standard = Tuning.standard(allocator);
+    relays =
+        new Relays(
+            loops,
+            sockets,
+            new Router(this::podAt, new SplittableRandom(7)),
+            mesh,
+            (pod, port, v6) -> new Original(asked, target, 0),
+            verdicts,
+            new Telemetry(mesh, accessLog),
+            refusals,
+            new Tuning(allocator, standard.reads(), standard.unwritten(), connectNext, connectLast),
+            log);
+    relays.enrolled(client);
+    relays.enrolled(server);
+  }
+
+  private @org.jspecify.annotations.Nullable Pod podAt(InetAddress address) {
+    if (!sameNode) {
+      return null;
+    }
+    return server.addresses().contains(address)
+        ? server
+        : client.addresses().contains(address) ? client : null;
+  }
+
+  private Pod pod(String name, Fd network, String v4, String v6) {
+    InetAddress four = InetAddress.ofLiteral(v4);
+    InetAddress six = InetAddress.ofLiteral(v6);
+    in(
+        network,
+        () -> {
+          Netlink netlink = kernel.netlink();
+          // No duplicate address detection: an address would be unusable for a second.
+          write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0");
+          write("/proc/sys/net/ipv4/tcp_fwmark_accept", "1");
+          write("/proc/sys/net/ipv4/fwmark_reflect", "1");
+          write("/proc/sys/net/ipv6/fwmark_reflect", "1");
+          write("/proc/sys/net/ipv4/tcp_tw_reuse", "1");
+          int eth0 =
+              netlink.interfaces().stream()
+                  .filter(each -> each.name().equals("eth0"))
+                  .findFirst()
+                  .orElseThrow()
+                  .index();
+          netlink.addAddress(eth0, four, 24);
+          netlink.addAddress(eth0, six, 64);
+          netlink.setUp(eth0);
+          for (int family : new int[] {AF_INET, AF_INET6}) {
+            netlink.addMarkRule(family, PodSockets.MARK_DELIVER, TABLE, PREFERENCE);
+            netlink.addLocalDefaultRoute(family, TABLE);
+          }
+        });
+    int number = NUMBERS.incrementAndGet();
+    return new Pod(
+        number,
+        "uid-" + number,
+        "test",
+        name,
+        "default",
+        "spiffe://cluster.local/ns/test/sa/default",
+        1,
+        network,
+        kernel.namespaces().cookie(network),
+        List.of(four, six),
+        PodSettings.DEFAULT);
+  }
+
+  private static void write(String path, String value) {
+    try {
+      Files.writeString(Path.of(path), value);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private void in(Fd network, Runnable work) {
+    in(
+        network,
+        () -> {
+          work.run();
+          return Boolean.TRUE;
+        });
+  }
+
+  private <T> T in(Fd network, Supplier<T> work) {
+    return kernel.namespaces().inNetwork(network, work);
+  }
+
+  /** A server program's listener in the server's pod; connections are made to it from now on. */
+  ServerSocketChannel listen() throws IOException {
+    return listen(server, "10.9.0.2", 50);
+  }
+
+  ServerSocketChannel listen(Pod pod, String address, int backlog) throws IOException {
+    InetAddress at = InetAddress.ofLiteral(address);
+    ServerSocketChannel listener =
+        in(
+            pod.netns(),
+            () -> {
+              try {
+                return ServerSocketChannel.open(
+                    at instanceof java.net.Inet4Address
+                        ? StandardProtocolFamily.INET
+                        : StandardProtocolFamily.INET6);
+              } catch (IOException e) {
+                throw new UncheckedIOException(e);
+              }
+            });
+    listener.bind(new InetSocketAddress(at, 0), backlog);
+    ask((InetSocketAddress) listener.getLocalAddress());
+    return listener;
+  }
+
+  void ask(InetSocketAddress address) {
+    target = address;
+    asked = address;
+  }
+
+  SocketChannel connect() throws IOException {
+    return connect("127.0.0.1", StandardProtocolFamily.INET);
+  }
+
+  /** A client program's connection, as the kernel's programs would have turned it to the agent. */
+  SocketChannel connect(String loopback, StandardProtocolFamily family) throws IOException {
+    SocketChannel channel = unconnected(client, family);
+    channel.connect(new InetSocketAddress(InetAddress.ofLiteral(loopback), 15001));
+    return channel;
+  }
+
+  SocketChannel unconnected(Pod pod, StandardProtocolFamily family) {
+    return in(
+        pod.netns(),
+        () -> {
+          try {
+            return SocketChannel.open(family);
+          } catch (IOException e) {
+            throw new UncheckedIOException(e);
+          }
+        });
+  }
+
+  @Override
+  public void close() {
+    relays.abortAll();
+    relays.withdrawn(client);
+    relays.withdrawn(server);
+    loops.shutdownGracefully(0, 5, TimeUnit.SECONDS).awaitUninterruptibly(10, TimeUnit.SECONDS);
+    sockets.close();
+    accessLog.close();
+    clientNetwork.close();
+    serverNetwork.close();
+  }
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.relay;
+
+import org.jspecify.annotations.NullMarked;
