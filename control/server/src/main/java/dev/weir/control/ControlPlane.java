@@ -1,0 +1,165 @@
+package dev.weir.control;
+
+import dev.weir.api.model.MeshModel;
+import dev.weir.control.admin.AdminServer;
+import dev.weir.control.admin.StatusPage;
+import dev.weir.control.log.Log;
+import dev.weir.control.mesh.MeshCompiler;
+import dev.weir.control.source.Catalog;
+import dev.weir.control.source.DirectorySource;
+import dev.weir.control.source.SourceException;
+import dev.weir.control.xds.XdsServer;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.util.concurrent.DefaultThreadFactory;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.InstantSource;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/** The control plane's rooms, wired. */
+final class ControlPlane implements AutoCloseable {
+  private static final long STOP_MILLIS = 1_000;
+
+  private final Log log;
+  private final MeshCompiler compiler;
+  private final XdsServer xds;
+  private final Deque<AutoCloseable> open;
+
+  // The source's thread alone touches it.
+  private MeshModel model = MeshModel.EMPTY;
+  private volatile Catalog catalog = Catalog.EMPTY;
+
+  private ControlPlane(ControlOptions options, XdsServer xds, Deque<AutoCloseable> open, Log log) {
+    this.log = log;
+    this.compiler = new MeshCompiler(options.clusterDomain());
+    this.xds = xds;
+    this.open = open;
+  }
+
+  /** What stopped a start, in one line. */
+  static final class StartException extends RuntimeException {
+    StartException(String message, Throwable cause) {
+      super(message, cause);
+    }
+  }
+
+  static ControlPlane start(ControlOptions options, InstantSource clock, Log log) {
+    // What is opened is closed in the opposite order, also when a later step fails.
+    Deque<AutoCloseable> open = new ArrayDeque<>();
+    try {
+      EventLoopGroup loops =
+          new MultiThreadIoEventLoopGroup(
+              1, new DefaultThreadFactory("net", true), NioIoHandler.newFactory());
+      open.push(() ->
+          loops
+              .shutdownGracefully(0, STOP_MILLIS, TimeUnit.MILLISECONDS)
+              .awaitUninterruptibly(STOP_MILLIS));
+      XdsServer xds = listen(options, loops, clock, log);
+      open.push(xds);
+      ControlPlane plane = new ControlPlane(options, xds, open, log);
+      open.push(DirectorySource.open(options.sourceDir(), plane::changed, log.room("source")));
+      Path adminSocket = options.adminSocket();
+      if (adminSocket != null) {
+        StatusPage page =
+            new StatusPage(() -> plane.catalog, xds::generation, xds::resources, xds::clients);
+        open.push(AdminServer.open(adminSocket, loops, page));
+      }
+      log.info(
+          "listening",
+          "xds",
+          options.listen().getAddress().getHostAddress() + ":" + xds.port(),
+          "source",
+          options.sourceDir(),
+          "admin",
+          adminSocket == null ? "none" : adminSocket);
+      return plane;
+    } catch (SourceException e) {
+      closeAll(open, log);
+      throw new StartException(String.valueOf(e.getMessage()), e);
+    } catch (IOException e) {
+      closeAll(open, log);
+      throw new StartException("admin socket " + options.adminSocket() + ": " + e.getMessage(), e);
+    }
+  }
+
+  private static XdsServer listen(
+      ControlOptions options, EventLoopGroup loops, InstantSource clock, Log log) {
+    try {
+      return XdsServer.open(options.listen(), loops, clock, log.room("xds"));
+    } catch (IOException e) {
+      String reason = rootMessage(e);
+      throw new StartException(
+          "cannot listen on "
+              + options.listen().getAddress().getHostAddress()
+              + ":"
+              + options.listen().getPort()
+              + ": "
+              + reason
+              + "; stop what uses it, or give another --listen",
+          e);
+    }
+  }
+
+  private static String rootMessage(Throwable e) {
+    Throwable cause = e;
+    for (Throwable next = cause.getCause(); next != null; next = next.getCause()) {
+      cause = next;
+    }
+    return String.valueOf(cause.getMessage());
+  }
+
+  int port() {
+    return xds.port();
+  }
+
+  long generation() {
+    return xds.generation();
+  }
+
+  private void changed(Catalog now) {
+    catalog = now;
+    MeshModel next;
+    try {
+      next = compiler.compile(model.generation() + 1, now.objects());
+    } catch (RuntimeException e) {
+      // The nodes keep a mesh that worked; the next change may be well again.
+      log.error("these objects make no mesh; the last one stays in force", "reason", e);
+      return;
+    }
+    if (model.generation() > 0
+        && next.workloads().equals(model.workloads())
+        && next.services().equals(model.services())) {
+      return;
+    }
+    model = next;
+    xds.publish(next);
+    log.info(
+        "published",
+        "generation",
+        next.generation(),
+        "services",
+        next.services().size(),
+        "workloads",
+        next.workloads().size());
+  }
+
+  @Override
+  public void close() {
+    closeAll(open, log);
+  }
+
+  private static void closeAll(Deque<AutoCloseable> open, Log log) {
+    for (@Nullable AutoCloseable next = open.poll(); next != null; next = open.poll()) {
+      try {
+        next.close();
+      } catch (Exception e) {
+        log.warn("closing failed", "what", next.getClass().getSimpleName(), "reason", e);
+      }
+    }
+  }
+}

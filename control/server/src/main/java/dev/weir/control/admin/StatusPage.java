@@ -1,0 +1,75 @@
+package dev.weir.control.admin;
+
+import dev.weir.api.json.Json;
+import dev.weir.api.kube.KubeObject;
+import dev.weir.api.yaml.Problem;
+import dev.weir.control.source.Catalog;
+import dev.weir.control.xds.ClientStatus;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.IntSupplier;
+import java.util.function.LongSupplier;
+import java.util.function.Supplier;
+
+/** What an operator asks first: what was read, what is wrong, who follows and how far. */
+public final class StatusPage {
+  private final Supplier<Catalog> catalog;
+  private final LongSupplier generation;
+  private final IntSupplier resources;
+  private final Supplier<List<ClientStatus>> clients;
+
+  public StatusPage(
+      Supplier<Catalog> catalog,
+      LongSupplier generation,
+      IntSupplier resources,
+      Supplier<List<ClientStatus>> clients) {
+    this.catalog = catalog;
+    this.generation = generation;
+    this.resources = resources;
+    this.clients = clients;
+  }
+
+  Json json() {
+    Catalog now = catalog.get();
+    Map<String, Integer> kinds = new TreeMap<>();
+    for (KubeObject object : now.objects()) {
+      kinds.merge(object.kind(), 1, Integer::sum);
+    }
+    Json.Builder byKind = Json.object();
+    kinds.forEach((kind, count) -> byKind.with(kind, count));
+    List<Json> errors = new ArrayList<>();
+    for (Problem problem : now.problems()) {
+      errors.add(
+          Json.object()
+              .with("file", problem.where().file())
+              .with("document", problem.where().document())
+              .with("line", problem.where().line())
+              .with("message", problem.message())
+              .build());
+    }
+    List<Json> nodes = new ArrayList<>();
+    for (ClientStatus client : clients.get()) {
+      nodes.add(
+          Json.object()
+              .with("node", client.node())
+              .with("id", client.id())
+              .with("address", client.address())
+              .with("connected", client.connected())
+              .with("since", client.since().toString())
+              .with("ackedVersion", (double) client.ackedVersion())
+              .with("nacks", (double) client.nacks())
+              .with("lastNack", client.lastNack())
+              .build());
+    }
+    return Json.object()
+        .with("generation", (double) generation.getAsLong())
+        .with("objects", now.objects().size())
+        .with("kinds", byKind.build())
+        .with("resources", resources.getAsInt())
+        .with("errors", Json.of(errors))
+        .with("clients", Json.of(nodes))
+        .build();
+  }
+}

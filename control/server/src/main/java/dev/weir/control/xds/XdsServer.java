@@ -1,0 +1,374 @@
+package dev.weir.control.xds;
+
+import com.google.protobuf.Value;
+import dev.weir.api.model.Addresses;
+import dev.weir.api.model.MeshModel;
+import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
+import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
+import dev.weir.api.proto.discovery.DeltaDiscoveryResponse;
+import dev.weir.control.log.Log;
+import io.grpc.Context;
+import io.grpc.Contexts;
+import io.grpc.Grpc;
+import io.grpc.Metadata;
+import io.grpc.Server;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallHandler;
+import io.grpc.ServerInterceptor;
+import io.grpc.Status;
+import io.grpc.netty.NettyServerBuilder;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.socket.nio.NioServerSocketChannel;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+
+/** Delta ADS: tells each node what it follows, and what changed since. */
+public final class XdsServer implements AutoCloseable {
+  /** Names and versions of 100,000 resources on a reconnect are some 7 MiB. */
+  private static final int MOST_REQUEST_BYTES = 32 << 20;
+
+  /** Nodes follow two types; anything near this many is no node. */
+  private static final int MOST_TYPES = 16;
+
+  private static final int MOST_STREAMS_PER_CONNECTION = 8;
+  private static final int MOST_ERROR_CHARACTERS = 1_000;
+  private static final long KEEPALIVE_SECONDS = 30;
+  private static final long KEEPALIVE_TIMEOUT_SECONDS = 10;
+  private static final long CLIENT_KEEPALIVE_SECONDS = 5;
+  private static final long GOODBYE_MILLIS = 2_000;
+
+  private static final Context.Key<SocketAddress> PEER = Context.key("peer");
+
+  private final Log log;
+  private final InstantSource clock;
+  private final Server server;
+  private final ExecutorService thread =
+      Executors.newSingleThreadExecutor(Thread.ofPlatform().name("xds").daemon().factory());
+  private final Clients clients = new Clients();
+  private final AtomicBoolean pushDue = new AtomicBoolean();
+  private volatile Snapshot current = Snapshot.EMPTY;
+  private volatile boolean published;
+
+  // Below: the xds thread only.
+  private final Map<Long, Stream> streams = new LinkedHashMap<>();
+  private final Map<Snapshot, Snapshot.Change> differences = new HashMap<>();
+  private @Nullable Snapshot differencesTo;
+  private long nextStream;
+
+  private XdsServer(InetSocketAddress listen, EventLoopGroup loops, InstantSource clock, Log log) {
+    this.log = log;
+    this.clock = clock;
+    this.server =
+        NettyServerBuilder.forAddress(listen)
+            .channelType(NioServerSocketChannel.class)
+            .bossEventLoopGroup(loops)
+            .workerEventLoopGroup(loops)
+            // Requests are only handed over, so the event loop may do it.
+            .directExecutor()
+            .maxInboundMessageSize(MOST_REQUEST_BYTES)
+            .maxConcurrentCallsPerConnection(MOST_STREAMS_PER_CONNECTION)
+            // A node that vanished without FIN must not stay on the list.
+            .keepAliveTime(KEEPALIVE_SECONDS, TimeUnit.SECONDS)
+            .keepAliveTimeout(KEEPALIVE_TIMEOUT_SECONDS, TimeUnit.SECONDS)
+            .permitKeepAliveTime(CLIENT_KEEPALIVE_SECONDS, TimeUnit.SECONDS)
+            .permitKeepAliveWithoutCalls(true)
+            .intercept(new PeerAddress())
+            .addService(new Discovery())
+            .build();
+  }
+
+  /**
+   * Starts listening. Clients may connect at once; they are told nothing before the first {@link
+   * #publish}, because "nothing exists" would make them drop what they know.
+   *
+   * @throws IOException if the address cannot be listened on
+   */
+  public static XdsServer open(
+      InetSocketAddress listen, EventLoopGroup loops, InstantSource clock, Log log)
+      throws IOException {
+    XdsServer xds = new XdsServer(listen, loops, clock, log);
+    try {
+      xds.server.start();
+    } catch (IOException e) {
+      xds.thread.shutdownNow();
+      throw e;
+    }
+    return xds;
+  }
+
+  public int port() {
+    return server.getPort();
+  }
+
+  /** The generation now in force. */
+  public long generation() {
+    return current.generation();
+  }
+
+  public int resources() {
+    return current.size();
+  }
+
+  public List<ClientStatus> clients() {
+    return clients.all();
+  }
+
+  /** Makes a model what every client gets. Called by one thread at a time. */
+  public void publish(MeshModel model) {
+    current = current.next(model);
+    published = true;
+    push();
+  }
+
+  @Override
+  public void close() {
+    server.shutdown();
+    hand(() -> {
+      for (Stream stream : List.copyOf(streams.values())) {
+        stream.end(Status.UNAVAILABLE.withDescription("the control plane is stopping"));
+      }
+    });
+    try {
+      if (!server.awaitTermination(GOODBYE_MILLIS, TimeUnit.MILLISECONDS)) {
+        server.shutdownNow();
+      }
+    } catch (InterruptedException e) {
+      server.shutdownNow();
+      Thread.currentThread().interrupt();
+    }
+    thread.shutdown();
+  }
+
+  /** However often a model is published before the thread comes to it, it pushes once. */
+  private void push() {
+    if (pushDue.compareAndSet(false, true)) {
+      hand(() -> {
+        pushDue.set(false);
+        for (Stream stream : List.copyOf(streams.values())) {
+          stream.advance();
+        }
+      });
+    }
+  }
+
+  private void hand(Runnable work) {
+    try {
+      thread.execute(work);
+    } catch (RejectedExecutionException e) {
+      // After close: the streams are ended or about to be.
+      log.info("request after closing");
+    }
+  }
+
+  private Snapshot.Change difference(Snapshot from, Snapshot to) {
+    if (differencesTo != to) {
+      differences.clear();
+      differencesTo = to;
+    }
+    return differences.computeIfAbsent(from, to::since);
+  }
+
+  private static String shortened(String text) {
+    return text.length() <= MOST_ERROR_CHARACTERS
+        ? text
+        : text.substring(0, MOST_ERROR_CHARACTERS) + "...";
+  }
+
+  private static final class PeerAddress implements ServerInterceptor {
+    @Override
+    public <Q, A> ServerCall.Listener<Q> interceptCall(
+        ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
+      SocketAddress peer = call.getAttributes().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR);
+      return Contexts.interceptCall(Context.current().withValue(PEER, peer), call, headers, next);
+    }
+  }
+
+  private final class Discovery
+      extends AggregatedDiscoveryServiceGrpc.AggregatedDiscoveryServiceImplBase {
+    @Override
+    public StreamObserver<DeltaDiscoveryRequest> deltaAggregatedResources(
+        StreamObserver<DeltaDiscoveryResponse> responses) {
+      var out = (ServerCallStreamObserver<DeltaDiscoveryResponse>) responses;
+      out.disableAutoRequest();
+      Stream stream = new Stream(out, PEER.get());
+      out.setOnCancelHandler(() -> hand(() -> stream.gone("cancelled")));
+      hand(stream::begin);
+      return new StreamObserver<>() {
+        @Override
+        public void onNext(DeltaDiscoveryRequest request) {
+          hand(() -> stream.take(request));
+        }
+
+        @Override
+        public void onError(Throwable cause) {
+          hand(() -> stream.gone(String.valueOf(cause.getMessage())));
+        }
+
+        @Override
+        public void onCompleted() {
+          hand(() -> stream.end(Status.OK));
+        }
+      };
+    }
+  }
+
+  /** One node's stream; belongs to the xds thread. */
+  private final class Stream {
+    private final ServerCallStreamObserver<DeltaDiscoveryResponse> out;
+    private final String address;
+    private final Map<String, Subscription> types = new HashMap<>();
+    private long id;
+    private Instant since = Instant.EPOCH;
+    private boolean begun;
+    private boolean over;
+    private String node = "";
+    private String nodeId = "";
+    private long nonce;
+    private long nacks;
+    private String lastNack = "";
+    private long ackedVersion;
+
+    Stream(ServerCallStreamObserver<DeltaDiscoveryResponse> out, @Nullable SocketAddress peer) {
+      this.out = out;
+      this.address =
+          peer instanceof InetSocketAddress inet
+              ? inet.getAddress().getHostAddress() + ":" + inet.getPort()
+              : String.valueOf(peer);
+    }
+
+    void begin() {
+      if (begun || over) {
+        return;
+      }
+      begun = true;
+      since = clock.instant();
+      id = ++nextStream;
+      streams.put(id, this);
+      out.request(1);
+    }
+
+    void take(DeltaDiscoveryRequest request) {
+      if (over) {
+        return;
+      }
+      if (request.hasNode() && node.isEmpty()) {
+        nodeId = shortened(request.getNode().getId());
+        String name =
+            request
+                .getNode()
+                .getMetadata()
+                .getFieldsOrDefault("NODE_NAME", Value.getDefaultInstance())
+                .getStringValue();
+        node = shortened(name.isEmpty() ? nodeId : name);
+        clients.arrived(node);
+        log.info("node connected", "node", node, "address", address);
+      }
+      Subscription subscription = types.get(request.getTypeUrl());
+      if (subscription == null) {
+        if (types.size() == MOST_TYPES) {
+          end(Status.INVALID_ARGUMENT.withDescription("more than " + MOST_TYPES + " types"));
+          return;
+        }
+        subscription = new Subscription(request.getTypeUrl());
+        types.put(request.getTypeUrl(), subscription);
+      }
+      try {
+        if (subscription.take(request)) {
+          nacks++;
+          lastNack = shortened(request.getErrorDetail().getMessage());
+          log.warn(
+              "node refused a response",
+              "node",
+              node,
+              "type",
+              request.getTypeUrl(),
+              "reason",
+              lastNack);
+        }
+      } catch (IllegalArgumentException e) {
+        end(Status.INVALID_ARGUMENT.withDescription(e.getMessage()));
+        return;
+      }
+      advance(subscription);
+      report();
+      out.request(1);
+    }
+
+    void advance() {
+      for (Subscription subscription : types.values()) {
+        advance(subscription);
+      }
+      report();
+    }
+
+    private void advance(Subscription subscription) {
+      if (over || !published) {
+        return;
+      }
+      // Of other types, such as istio.security.Authorization, there are none yet, and saying so
+      // makes a ztunnel ready.
+      Snapshot now = subscription.type().equals(Addresses.TYPE_URL) ? current : Snapshot.EMPTY;
+      DeltaDiscoveryResponse.Builder response =
+          subscription.next(now, XdsServer.this::difference, Long.toString(nonce + 1));
+      if (response != null) {
+        nonce++;
+        out.onNext(response.build());
+      }
+      if (subscription.type().equals(Addresses.TYPE_URL)) {
+        ackedVersion = subscription.acked();
+      }
+    }
+
+    void end(Status status) {
+      if (over) {
+        return;
+      }
+      if (status.isOk()) {
+        out.onCompleted();
+      } else {
+        out.onError(status.asRuntimeException());
+      }
+      gone(Objects.requireNonNullElse(status.getDescription(), "completed"));
+    }
+
+    void gone(String why) {
+      if (over) {
+        return;
+      }
+      over = true;
+      streams.remove(id);
+      if (begun) {
+        since = clock.instant();
+        clients.went(id, status(false));
+        log.info("node went", "node", node, "address", address, "reason", why);
+      }
+    }
+
+    private void report() {
+      if (!over) {
+        clients.put(id, status(true));
+      }
+    }
+
+    private ClientStatus status(boolean connected) {
+      return new ClientStatus(
+          node, nodeId, address, connected, ackedVersion, nacks, lastNack, since);
+    }
+  }
+}
