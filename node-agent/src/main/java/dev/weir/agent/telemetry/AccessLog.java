@@ -70,6 +70,10 @@ public final class AccessLog implements AutoCloseable {
     return mode;
   }
 
+  public Format format() {
+    return format;
+  }
+
   public void mode(Mode now) {
     mode = now;
   }

@@ -139,6 +139,11 @@ public sealed interface Json {
       return with(name, Json.of(value));
     }
 
+    /** Whole to 2^53, as for every reader of JSON. */
+    public Builder with(String name, long value) {
+      return with(name, Json.of((double) value));
+    }
+
     public Builder with(String name, boolean value) {
       return with(name, Json.of(value));
     }

@@ -1,0 +1,35 @@
+package dev.weir.agent.admin;
+
+import dev.weir.agent.capture.Joining;
+import dev.weir.agent.capture.KernelDrop;
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.config.Mesh;
+import dev.weir.agent.config.XdsState;
+import dev.weir.agent.log.Logs;
+import dev.weir.agent.telemetry.Telemetry;
+import java.util.List;
+import java.util.function.Function;
+import java.util.function.Supplier;
+
+/**
+ * Whom the admin door asks; each is called on the admin thread.
+ *
+ * @param transport {@code epoll} or {@code io_uring}
+ * @param listeners the addresses on which a pod is served
+ * @param refreshFlows brings the byte counters of kernel flows up to date
+ * @param notReady why the agent is not ready, each a few words; empty where it is
+ * @param quit begins an orderly end of the process
+ */
+public record AdminSources(
+    Mesh mesh,
+    Supplier<XdsState> xds,
+    Telemetry telemetry,
+    Supplier<List<Pod>> pods,
+    Function<Pod, List<String>> listeners,
+    Supplier<List<KernelDrop>> drops,
+    Supplier<Joining> joining,
+    Runnable refreshFlows,
+    String transport,
+    Supplier<List<String>> notReady,
+    Runnable quit,
+    Logs logs) {}
