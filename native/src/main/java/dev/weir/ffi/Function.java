@@ -62,7 +62,6 @@ enum Function {
   BPF_OBJ_INFO("bpf_obj_get_info_by_fd", 3, Returns.ERROR_CODE, Library.BPF),
   BPF_OBJ_PIN("bpf_obj_pin", 2, Returns.ERROR_CODE, Library.BPF),
   BPF_POSSIBLE_CPUS("libbpf_num_possible_cpus", 0, Returns.ERROR_CODE, Library.BPF),
-  BPF_PROBE_HELPER("libbpf_probe_bpf_helper", 3, Returns.ERROR_CODE, Library.BPF),
   BPF_PROBE_MAP_TYPE("libbpf_probe_bpf_map_type", 2, Returns.ERROR_CODE, Library.BPF),
   BPF_PROBE_PROGRAM_TYPE("libbpf_probe_bpf_prog_type", 2, Returns.ERROR_CODE, Library.BPF),
   BPF_PROGRAM_FD("bpf_program__fd", 1, Returns.ERROR_CODE, Library.BPF),
