@@ -145,6 +145,12 @@ class BpfContractTest {
       assertThatThrownBy(() -> hash.update(key(2), value(12), 2))
           .isInstanceOfSatisfying(
               KernelException.class, e -> assertThat(e.errno()).isEqualTo(Errno.ENOENT));
+      hash.update(key(5), value(55));
+      assertThat(hash.take(key(5))).isEqualTo(value(55));
+      assertThat(hash.take(key(5))).isNull();
+      object.map("lru").update(key(6), value(66));
+      assertThat(object.map("lru").take(key(6))).isEqualTo(value(66));
+      assertThat(object.map("lru").lookup(key(6))).isNull();
       assertThat(hash.delete(key(1))).isTrue();
       assertThat(hash.delete(key(1))).isFalse();
       assertThatThrownBy(() -> hash.update(new byte[3], value(1)))
