@@ -14,11 +14,7 @@ import picocli.CommandLine.Model.CommandSpec;
 final class Commands {
   private record Entry(String name, Function<Output, Object> make) {}
 
-  private static final List<Entry> ENTRIES =
-      List.of(
-          new Entry("check", CheckCommand::new),
-          new Entry("version", VersionCommand::new),
-          new Entry("completion", CompletionCommand::new));
+  private static final List<Entry> ENTRIES = List.of(new Entry("version", VersionCommand::new));
 
   private Commands() {}
 

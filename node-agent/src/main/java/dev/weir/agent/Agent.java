@@ -1,0 +1,317 @@
+package dev.weir.agent;
+
+import dev.weir.agent.admin.Admin;
+import dev.weir.agent.admin.AdminOptions;
+import dev.weir.agent.admin.AdminSources;
+import dev.weir.agent.capture.Capture;
+import dev.weir.agent.capture.CaptureOptions;
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.config.MeshView;
+import dev.weir.agent.config.XdsClient;
+import dev.weir.agent.config.XdsOptions;
+import dev.weir.agent.enrolment.ZdsClient;
+import dev.weir.agent.log.Log;
+import dev.weir.agent.log.Logs;
+import dev.weir.agent.relay.Relays;
+import dev.weir.agent.relay.Tuning;
+import dev.weir.agent.route.Router;
+import dev.weir.agent.telemetry.AccessLog;
+import dev.weir.agent.telemetry.Telemetry;
+import dev.weir.agent.transport.PodSockets;
+import dev.weir.agent.transport.Transport;
+import dev.weir.ffi.Kernel;
+import io.netty.buffer.ByteBufAllocator;
+import io.netty.channel.EventLoopGroup;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.time.InstantSource;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * All rooms of one agent, started in an order that costs little and stopped in one that loses
+ * nothing.
+ */
+final class Agent implements AutoCloseable {
+  static final String VERSION = "0.1.0";
+
+  private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+
+  private final Options options;
+  private final Log log;
+  private final Transport transport;
+  private final Relays relays;
+  private final Capture capture;
+  private final ZdsClient zds;
+  private final Admin admin;
+  private final XdsClient xds;
+
+  /** What has started, last first. */
+  private final Deque<AutoCloseable> started = new ArrayDeque<>();
+
+  private volatile boolean draining;
+  private boolean uninstalling;
+
+  /**
+   * Starts everything; what fails takes back what had started, and says why.
+   *
+   * @param quit begins an orderly end of the process
+   */
+  Agent(Options options, AdminOptions doors, Kernel kernel, Logs logs, Runnable quit) {
+    this.options = options;
+    this.log = logs.room("agent");
+    try {
+      // The kernel's side and the two libraries know nothing of each other until here, and each
+      // takes a third of the start.
+      CompletableFuture<Capture> capturing =
+          inParallel(
+              "open-capture",
+              () ->
+                  Capture.open(
+                      new CaptureOptions(
+                          options.node(),
+                          options.cgroup(),
+                          options.bpffs(),
+                          options.nodeAddresses()),
+                      kernel,
+                      logs.room("capture")));
+      CompletableFuture<XdsClient> connecting =
+          inParallel("open-xds", () -> XdsClient.open(xdsOptions(options), logs.room("config")));
+      this.transport = Transport.named(options.transport());
+      EventLoopGroup loops =
+          transport.loops(
+              options.workers(), Thread.ofPlatform().daemon().name("loop-", 0).factory());
+      started.push(() -> endLoops(loops));
+      PodSockets sockets =
+          new PodSockets(transport, kernel.namespaces(), logs.room("transport")).start();
+      started.push(sockets);
+      this.xds = result(connecting);
+      started.push(xds);
+      AccessLog accessLog =
+          new AccessLog(
+              System.out, InstantSource.system(), AccessLog.Mode.OFF, AccessLog.Format.TEXT);
+      started.push(accessLog);
+      Telemetry telemetry = new Telemetry(xds, accessLog);
+      telemetry.add(xds);
+      this.capture = result(capturing);
+      started.push(this::closeCapture);
+      this.relays =
+          new Relays(
+              loops,
+              sockets,
+              new Router(capture::podAt, new LoopRandom()),
+              xds,
+              capture.originals(),
+              capture.verdicts(),
+              telemetry,
+              telemetry,
+              Tuning.standard(ByteBufAllocator.DEFAULT),
+              logs.room("relay"));
+      this.zds =
+          new ZdsClient(options.zds(), capture.enroller(), kernel.sockets(), logs.room("zds"));
+      this.admin =
+          Admin.open(
+              doors,
+              new AdminSources(
+                  xds,
+                  xds::state,
+                  telemetry,
+                  capture::pods,
+                  this::listeners,
+                  capture::drops,
+                  capture::joining,
+                  capture.flows()::refresh,
+                  transport.name(),
+                  this::notReady,
+                  quit,
+                  logs),
+              logs.room("admin"));
+      started.push(admin);
+      capture.addListener(relays);
+      capture.flows().sink(telemetry);
+      capture.start();
+      xds.onChange(this::follow);
+      zds.start();
+      started.push(zds);
+    } catch (RuntimeException e) {
+      close();
+      throw e;
+    }
+  }
+
+  private static XdsOptions xdsOptions(Options options) {
+    String address =
+        options.nodeAddresses().isEmpty()
+            ? "127.0.0.1"
+            : options.nodeAddresses().getFirst().getHostAddress();
+    return XdsOptions.of(options.xds(), options.node(), address, VERSION);
+  }
+
+  private interface Opening<T> {
+    T open();
+  }
+
+  private static <T> CompletableFuture<T> inParallel(String name, Opening<T> opening) {
+    CompletableFuture<T> result = new CompletableFuture<>();
+    Thread.ofPlatform()
+        .daemon()
+        .name(name)
+        .start(() -> {
+          try {
+            result.complete(opening.open());
+          } catch (RuntimeException | LinkageError e) {
+            result.completeExceptionally(e);
+          }
+        });
+    return result;
+  }
+
+  private static <T> T result(CompletableFuture<T> future) {
+    try {
+      return future.join();
+    } catch (CompletionException e) {
+      if (e.getCause() instanceof RuntimeException cause) {
+        throw cause;
+      }
+      throw e;
+    }
+  }
+
+  /** The loops share no generator, so that none waits for another. */
+  private static final class LoopRandom implements RandomGenerator {
+    @Override
+    public long nextLong() {
+      return ThreadLocalRandom.current().nextLong();
+    }
+  }
+
+  /** On the config thread. */
+  private void follow(MeshView view) {
+    capture.replacePods(view);
+    capture.services().replace(view.serviceAddresses());
+    relays.endDeleted(view);
+  }
+
+  private List<String> listeners(Pod pod) {
+    return relays.listeners(pod).stream()
+        .map(each -> each.getAddress().getHostAddress() + ":" + each.getPort())
+        .toList();
+  }
+
+  Capture capture() {
+    return capture;
+  }
+
+  Relays relays() {
+    return relays;
+  }
+
+  InetSocketAddress adminAddress() {
+    return admin.address();
+  }
+
+  /** Instead of close: leaves nothing in the kernel. */
+  void uninstall() {
+    uninstalling = true;
+    close();
+  }
+
+  String transport() {
+    return transport.name();
+  }
+
+  /** Why traffic should not come yet, or no more. */
+  List<String> notReady() {
+    List<String> reasons = new ArrayList<>();
+    if (!zds.snapshotSeen()) {
+      reasons.add("no snapshot of this node's pods from " + options.zds());
+    }
+    if (!xds.current().synced()) {
+      reasons.add("no answer from the control plane at " + options.xds());
+    }
+    int pending = capture.pending();
+    if (pending > 0) {
+      reasons.add(pending + " pods are not yet enrolled");
+    }
+    if (draining) {
+      reasons.add("draining");
+    }
+    return reasons;
+  }
+
+  /** Waits until the agent is ready and says so, with what it took. */
+  void awaitReady(long startNanos) {
+    while (!draining && !notReady().isEmpty()) {
+      LockSupport.parkNanos(LOOK_NANOS);
+    }
+    if (!draining) {
+      log.info(
+          "ready",
+          "node",
+          options.node(),
+          "version",
+          VERSION,
+          "transport",
+          transport.name(),
+          "pods",
+          capture.pods().size(),
+          "ms",
+          TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - startNanos));
+    }
+  }
+
+  /** Takes no more connections and lets those that are open end, for so long at most. */
+  void drain(Duration atMost) {
+    draining = true;
+    long deadline = System.nanoTime() + atMost.toNanos();
+    log.info("draining", "connections", relays.liveCount(), "seconds", atMost.toSeconds());
+    relays.drain();
+    while (relays.liveCount() > 0 && System.nanoTime() - deadline < 0) {
+      LockSupport.parkNanos(LOOK_NANOS);
+    }
+    int left = relays.liveCount();
+    if (left > 0) {
+      log.warn("connections are reset: they did not end in time", "connections", left);
+      relays.abortAll();
+    }
+  }
+
+  private void closeCapture() {
+    if (uninstalling) {
+      capture.uninstall();
+    } else {
+      capture.close();
+    }
+  }
+
+  private static void endLoops(EventLoopGroup loops) {
+    loops.shutdownGracefully(0, 1, TimeUnit.SECONDS).awaitUninterruptibly(2, TimeUnit.SECONDS);
+  }
+
+  @Override
+  public void close() {
+    AutoCloseable each;
+    while ((each = started.poll()) != null) {
+      try {
+        each.close();
+      } catch (Exception e) {
+        // The others must still be closed; the process is ending.
+        log.warn("closing failed", "what", each.getClass().getSimpleName(), "reason", message(e));
+      }
+    }
+  }
+
+  private static String message(Exception e) {
+    @Nullable String text = e.getMessage();
+    return text == null ? e.toString() : text;
+  }
+}

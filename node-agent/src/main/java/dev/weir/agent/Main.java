@@ -1,0 +1,87 @@
+package dev.weir.agent;
+
+import dev.weir.agent.admin.Admin;
+import dev.weir.agent.admin.AdminOptions;
+import dev.weir.agent.capture.CaptureException;
+import dev.weir.agent.log.Logs;
+import dev.weir.agent.transport.PodSockets;
+import dev.weir.agent.transport.Transport;
+import dev.weir.ffi.Kernel;
+import dev.weir.ffi.KernelException;
+import java.time.InstantSource;
+import java.util.List;
+import java.util.concurrent.locks.LockSupport;
+
+/** The node agent's process. */
+public final class Main {
+  private static final int FAILED = 1;
+  private static final int MISUSED = 2;
+
+  private Main() {}
+
+  public static void main(String[] arguments) {
+    long startNanos = System.nanoTime();
+    List<String> given = List.of(arguments);
+    if (given.contains("--help") || given.contains("-h")) {
+      System.out.print(Options.USAGE);
+      return;
+    }
+    try {
+      Options options = Options.parse(given, Runtime.getRuntime().availableProcessors());
+      keepBuffersSmall(options.workers());
+      Logs logs = new Logs(System.err, InstantSource.system(), options.logLevel());
+      if (options.selfTestOnly()) {
+        System.exit(new Rehearsal(options, logs).run() ? 0 : FAILED);
+      }
+      serve(options, logs, startNanos);
+    } catch (Options.UsageException e) {
+      fail(e, MISUSED);
+    } catch (CaptureException
+        | KernelException
+        | Admin.AdminException
+        | Transport.UnavailableException
+        | PodSockets.SocketException e) {
+      fail(e, FAILED);
+    }
+  }
+
+  private static void fail(RuntimeException why, int status) {
+    System.err.println("weir agent: " + why.getMessage());
+    System.exit(status);
+  }
+
+  /**
+   * Netty reads these once, when its first class is loaded. One chunk a loop of 512 KiB in place of
+   * 4 MiB, and no heap arena that only gRPC would use: some 10 MiB of an idle agent.
+   */
+  private static void keepBuffersSmall(int loops) {
+    System.setProperty("io.netty.allocator.type", "pooled");
+    System.setProperty("io.netty.allocator.numDirectArenas", Integer.toString(loops));
+    System.setProperty("io.netty.allocator.numHeapArenas", "1");
+    System.setProperty("io.netty.allocator.maxOrder", "6");
+    System.setProperty("io.netty.allocator.useCacheForAllThreads", "false");
+  }
+
+  private static void serve(Options options, Logs logs, long startNanos) {
+    Agent agent =
+        new Agent(
+            options,
+            AdminOptions.standard(options.node(), Agent.VERSION, options.adminSocket()),
+            Kernel.instance(),
+            logs,
+            () -> Thread.ofPlatform().name("quit").start(() -> System.exit(0)));
+    Runtime.getRuntime()
+        .addShutdownHook(
+            Thread.ofPlatform()
+                .name("drain")
+                .unstarted(() -> {
+                  agent.drain(options.drain());
+                  agent.close();
+                }));
+    agent.awaitReady(startNanos);
+    while (true) {
+      // The rooms have their own threads; the end comes by signal or by the admin door.
+      LockSupport.park();
+    }
+  }
+}

@@ -1,0 +1,240 @@
+package dev.weir.agent;
+
+import dev.weir.agent.log.Level;
+import dev.weir.agent.transport.Transport;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the command line asks for.
+ *
+ * @param nodeAddresses where kubelet probes come from
+ * @param workers event loops
+ * @param adminSocket of the admin door for users of the machine, null for none
+ * @param drain how long open connections may go on after SIGTERM
+ * @param selfTestOnly try out the kernel and the rooms on throwaway namespaces, then end
+ */
+record Options(
+    String node,
+    Path zds,
+    String xds,
+    Path cgroup,
+    Path bpffs,
+    List<InetAddress> nodeAddresses,
+    String transport,
+    int workers,
+    @Nullable Path adminSocket,
+    String clusterDomain,
+    List<InetSocketAddress> dnsUpstream,
+    Level logLevel,
+    Duration drain,
+    boolean selfTestOnly) {
+
+  static final String USAGE =
+      """
+      usage: agent --node NAME --zds SOCKET --xds HOST:PORT --cgroup DIR --bpffs DIR [options]
+
+        --node NAME              the node's name, as the control plane knows it
+        --zds SOCKET             where the CNI plugin (or the lab) hands over pods
+        --xds HOST:PORT          the control plane
+        --cgroup DIR             cgroup2 folder whose processes are captured
+        --bpffs DIR              where maps and links are pinned
+        --node-ip A,B            the node's own addresses: probes come from them
+        --transport T            auto (default), io_uring or epoll
+        --workers N              event loops (default: one a core)
+        --admin-socket PATH      serve the admin door on a Unix socket too
+        --cluster-domain D       default cluster.local
+        --dns-upstream A:P,...   who answers what the mesh does not know (default: /etc/resolv.conf)
+        --log-level L            error, warn, info (default) or debug
+        --drain SECONDS          how long open connections may go on after SIGTERM (default 5)
+        --self-test-only         try the rooms in throwaway namespaces, print what was found, end
+        --help                   this text
+
+      example: agent --node node-1 --zds /run/zds.sock --xds 10.0.0.1:15010 \\
+                 --cgroup /sys/fs/cgroup --bpffs /sys/fs/bpf/weir
+      """;
+
+  private static final Set<String> WITH_VALUE =
+      Set.of(
+          "--node",
+          "--zds",
+          "--xds",
+          "--cgroup",
+          "--bpffs",
+          "--node-ip",
+          "--transport",
+          "--workers",
+          "--admin-socket",
+          "--cluster-domain",
+          "--dns-upstream",
+          "--log-level",
+          "--drain");
+  private static final List<String> NEEDED =
+      List.of("--node", "--zds", "--xds", "--cgroup", "--bpffs");
+
+  /** That the command line cannot be followed; the message is for the user. */
+  static final class UsageException extends RuntimeException {
+    private static final long serialVersionUID = 1;
+
+    UsageException(String message) {
+      super(message);
+    }
+  }
+
+  static Options parse(List<String> arguments, int cores) {
+    Map<String, String> given = new HashMap<>();
+    boolean selfTestOnly = false;
+    for (int i = 0; i < arguments.size(); i++) {
+      String argument = arguments.get(i);
+      int equals = argument.indexOf('=');
+      String name =
+          argument.startsWith("--") && equals > 0 ? argument.substring(0, equals) : argument;
+      if (name.equals("--self-test-only")) {
+        selfTestOnly = true;
+        continue;
+      }
+      if (!WITH_VALUE.contains(name)) {
+        throw new UsageException("%s: no such option; --help lists them".formatted(argument));
+      }
+      String value;
+      if (name.length() < argument.length()) {
+        value = argument.substring(equals + 1);
+      } else if (++i < arguments.size()) {
+        value = arguments.get(i);
+      } else {
+        throw new UsageException("%s: needs a value; --help tells which".formatted(name));
+      }
+      if (value.isEmpty()) {
+        throw new UsageException("%s: needs a value; --help tells which".formatted(name));
+      }
+      if (given.put(name, value) != null) {
+        throw new UsageException("%s: given twice".formatted(name));
+      }
+    }
+    if (!selfTestOnly) {
+      List<String> missing = new ArrayList<>(NEEDED);
+      missing.removeAll(given.keySet());
+      if (!missing.isEmpty()) {
+        throw new UsageException(
+            "%s: missing; --help shows an example".formatted(String.join(", ", missing)));
+      }
+    }
+    return new Options(
+        given.getOrDefault("--node", "self-test"),
+        Path.of(given.getOrDefault("--zds", "/nonexistent")),
+        target(given.getOrDefault("--xds", "127.0.0.1:1")),
+        Path.of(given.getOrDefault("--cgroup", "/")),
+        Path.of(given.getOrDefault("--bpffs", "/")),
+        addresses(given.getOrDefault("--node-ip", "")),
+        transport(given.getOrDefault("--transport", Transport.AUTO)),
+        number("--workers", given.getOrDefault("--workers", Integer.toString(cores)), 1, 256),
+        given.containsKey("--admin-socket") ? Path.of(given.get("--admin-socket")) : null,
+        given.getOrDefault("--cluster-domain", "cluster.local"),
+        sockets(given.getOrDefault("--dns-upstream", "")),
+        level(given.getOrDefault("--log-level", "info")),
+        Duration.ofSeconds(number("--drain", given.getOrDefault("--drain", "5"), 0, 3600)),
+        selfTestOnly);
+  }
+
+  /** The same, captured elsewhere. */
+  Options on(Path otherCgroup, Path otherBpffs) {
+    return new Options(
+        node,
+        zds,
+        xds,
+        otherCgroup,
+        otherBpffs,
+        nodeAddresses,
+        transport,
+        workers,
+        adminSocket,
+        clusterDomain,
+        dnsUpstream,
+        logLevel,
+        drain,
+        selfTestOnly);
+  }
+
+  private static String transport(String name) {
+    return switch (name) {
+      case Transport.AUTO, Transport.EPOLL, Transport.IO_URING -> name;
+      default ->
+          throw new UsageException(
+              "--transport %s: expected auto, io_uring or epoll".formatted(name));
+    };
+  }
+
+  private static Level level(String word) {
+    return Level.parse(word)
+        .orElseThrow(() ->
+            new UsageException(
+                "--log-level %s: expected error, warn, info or debug".formatted(word)));
+  }
+
+  private static int number(String option, String text, int least, int most) {
+    try {
+      int value = Integer.parseInt(text);
+      if (value >= least && value <= most) {
+        return value;
+      }
+    } catch (NumberFormatException e) {
+      throw new UsageException(
+          "%s %s: expected a number from %d to %d".formatted(option, text, least, most));
+    }
+    throw new UsageException(
+        "%s %s: expected a number from %d to %d".formatted(option, text, least, most));
+  }
+
+  private static String target(String text) {
+    int colon = text.lastIndexOf(':');
+    if (colon < 1) {
+      throw new UsageException("--xds %s: expected HOST:PORT".formatted(text));
+    }
+    number("--xds port", text.substring(colon + 1), 1, 65535);
+    return text;
+  }
+
+  private static List<InetAddress> addresses(String list) {
+    List<InetAddress> addresses = new ArrayList<>();
+    for (String each : split(list)) {
+      addresses.add(address("--node-ip", each));
+    }
+    return List.copyOf(addresses);
+  }
+
+  private static List<InetSocketAddress> sockets(String list) {
+    List<InetSocketAddress> sockets = new ArrayList<>();
+    for (String each : split(list)) {
+      int colon = each.lastIndexOf(':');
+      boolean bareV6 = each.indexOf(':') != colon && !each.startsWith("[");
+      boolean hasPort = colon > 0 && !bareV6 && !each.endsWith("]");
+      String host = hasPort ? each.substring(0, colon) : each;
+      if (host.startsWith("[") && host.endsWith("]")) {
+        host = host.substring(1, host.length() - 1);
+      }
+      int port = hasPort ? number("--dns-upstream port", each.substring(colon + 1), 1, 65535) : 53;
+      sockets.add(new InetSocketAddress(address("--dns-upstream", host), port));
+    }
+    return List.copyOf(sockets);
+  }
+
+  private static List<String> split(String list) {
+    return list.isEmpty() ? List.of() : List.of(list.split(",", -1));
+  }
+
+  private static InetAddress address(String option, String text) {
+    try {
+      return InetAddress.ofLiteral(text);
+    } catch (IllegalArgumentException e) {
+      throw new UsageException("%s %s: not an IP address".formatted(option, text));
+    }
+  }
+}
