@@ -34,6 +34,22 @@ struct tcp_sock {
 	__u64 bytes_received;
 };
 
+struct net {
+	__u64 net_cookie;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct net_device {
+	possible_net_t nd_net;
+};
+
+struct sk_buff {
+	struct net_device *dev;
+};
+
 /* SOCK_DONE: a FIN came in. */
 enum sock_flags {
 	SOCK_DONE = 1,

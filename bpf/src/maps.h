@@ -3,8 +3,6 @@
 #ifndef WEIR_MAPS_H
 #define WEIR_MAPS_H
 
-/* Kernels before 6.15 have no bpf_get_netns_cookie in tc: there a pod is found by the packet's own address. */
-const volatile __u8 weir_tc_netns_cookie = 1;
 /* The agent beats once a second; three missed beats are no agent. */
 const volatile __u64 weir_beat_limit_ns = 3000000000ULL;
 /* SO_RCVBUF (the kernel doubles it) of joined sockets whose program set none. 0: leave as it is. */

@@ -158,19 +158,16 @@ static __always_inline enum packet packet_read(struct __sk_buff *skb, struct syn
 	return PACKET_OTHER;
 }
 
-/* The pod whose interface this is; `own` is the packet's address on the pod's side. */
-static __always_inline struct weir_pod *pod_here(struct __sk_buff *skb, const struct weir_addr *own, __u64 *cookie)
+/*
+ * The pod whose interface this is. bpf_get_netns_cookie, which tc has since 6.15, answers for the packet's socket, and a packet that
+ * came over a veth still carries its sender's: at ingress that is the other pod. So the device's namespace is asked. An address would
+ * not do: a pod may have more of them than anybody was told, and IPv6 gives each interface one that is only seen on the link.
+ */
+static __always_inline struct weir_pod *pod_here(struct __sk_buff *skb, __u64 *cookie)
 {
-	struct weir_address *address;
+	struct sk_buff *packet = (struct sk_buff *)skb;
 
-	if (weir_tc_netns_cookie) {
-		*cookie = bpf_get_netns_cookie(skb);
-	} else {
-		address = bpf_map_lookup_elem(&weir_addresses, own);
-		if (!address)
-			return 0;
-		*cookie = address->cookie;
-	}
+	*cookie = BPF_CORE_READ(packet, dev, nd_net.net, net_cookie);
 	return bpf_map_lookup_elem(&weir_pods, cookie);
 }
 
@@ -270,7 +267,7 @@ int weir_ingress(struct __sk_buff *skb)
 	packet = packet_read(skb, &syn);
 	if (packet == PACKET_OTHER)
 		return TC_NEXT;
-	pod = pod_here(skb, &syn.tuple.daddr, &cookie);
+	pod = pod_here(skb, &cookie);
 	if (!pod)
 		return TC_NEXT;
 	if (packet == PACKET_MALFORMED) {
@@ -308,7 +305,7 @@ int weir_egress(struct __sk_buff *skb)
 	packet = packet_read(skb, &syn);
 	if (packet == PACKET_OTHER || mark_is_agents(skb->mark))
 		return TC_NEXT;
-	pod = pod_here(skb, &syn.tuple.saddr, &cookie);
+	pod = pod_here(skb, &cookie);
 	if (!pod)
 		return TC_NEXT;
 	if (packet == PACKET_MALFORMED) {

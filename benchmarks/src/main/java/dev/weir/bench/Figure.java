@@ -5,7 +5,8 @@ import java.util.List;
 import java.util.Locale;
 
 /** One figure of one variant over all rounds: the median to quote and the spread to doubt it by. */
-record Figure(String metric, String unit, String variant, double median, double min, double max, int rounds) {
+record Figure(
+    String metric, String unit, String variant, double median, double min, double max, int rounds) {
 
   static Figure of(String metric, String unit, String variant, List<Double> rounds) {
     double[] sorted = rounds.stream().mapToDouble(Double::doubleValue).toArray();
@@ -29,6 +30,8 @@ record Figure(String metric, String unit, String variant, double median, double 
   }
 
   static String number(double value) {
-    return value >= 100 ? String.format(Locale.ROOT, "%.0f", value) : String.format(Locale.ROOT, "%.2f", value);
+    return value >= 100
+        ? String.format(Locale.ROOT, "%.0f", value)
+        : String.format(Locale.ROOT, "%.2f", value);
   }
 }

@@ -2,7 +2,7 @@ package dev.weir.bench;
 
 import dev.weir.api.json.Json;
 import java.io.IOException;
-import java.io.UncheckedIOException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
 
@@ -13,31 +13,39 @@ final class Integrity {
 
   private Integrity() {}
 
-  static List<Figure> verify(Weir weir, String load, long bytes, Consumer<String> progress) throws IOException {
+  static List<Figure> verify(Weir weir, String load, long bytes, Consumer<String> progress)
+      throws IOException {
     String address = Status.read(weir).ip("server");
     for (String pod : List.of("client", "server")) {
       weir.annotate("pod/" + pod, "weir.dev/mesh=enabled", "weir.dev/fast-path=joined");
     }
     Status.awaitEnrolled(weir, true);
-    Paths.awaitPath(
-        weir, "joined", () -> connect(weir, load, address).get("done").number() > 0);
-    return READERS.stream().map(reader -> one(weir, load, address, bytes / READERS.size(), reader, progress)).toList();
+    Paths.awaitPath(weir, "joined", () -> connect(weir, load, address).get("done").number() > 0);
+    List<Figure> figures = new ArrayList<>();
+    for (String reader : READERS) {
+      figures.add(one(weir, load, address, bytes / READERS.size(), reader, progress));
+    }
+    return figures;
   }
 
   private static Json connect(Weir weir, String load, String address) throws IOException {
-    return Json.parse(weir.exec("client", List.of(load, "connect", address, PORT_FREE, "1", "0.05")));
+    return Json.parse(
+        weir.exec("client", List.of(load, "connect", address, PORT_FREE, "1", "0.05")));
   }
 
   private static Figure one(
-      Weir weir, String load, String address, long bytes, String reader, Consumer<String> progress) {
+      Weir weir, String load, String address, long bytes, String reader, Consumer<String> progress)
+      throws IOException {
     progress.accept("%.1f GB joined, %s reader".formatted(bytes / 1e9, reader));
-    try {
-      Json result =
-          Json.parse(weir.exec("client", List.of(load, "verify", address, PORT_FREE, Long.toString(bytes), reader)));
-      return Figure.of(
-          "verified-" + reader + "-reader", "GB", "joined", List.of(result.get("right").number() / 1e9));
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    Json result =
+        Json.parse(
+            weir.exec(
+                "client",
+                List.of(load, "verify", address, PORT_FREE, Long.toString(bytes), reader)));
+    return Figure.of(
+        "verified-" + reader + "-reader",
+        "GB",
+        "joined",
+        List.of(result.get("right").number() / 1e9));
   }
 }

@@ -1,7 +1,6 @@
 package dev.weir.bench;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -11,18 +10,20 @@ public final class Main {
   private static final String LAB = "bench";
   private static final String USAGE =
       """
-      Usage: weir bench same-node [--quick] [--rounds N] [-o table|json]
-             weir bench integrity [--bytes N] [-o table|json]
+          Usage: weir bench same-node [--quick] [--rounds N] [-o table|json]
+                 weir bench integrity [--bytes N] [-o table|json]
+                 weir bench micro [JMH-OPTION|REGEX]...
 
-      same-node    the same two pods with no mesh, direct, joined, through the agent, and through the
-                   agent with the in-pod hop joined: RTT, throughput, connections/s, the agent's CPU;
-                   interleaved, medians with their spread over at least 5 rounds
+          same-node    the same two pods with no mesh, direct, joined, through the agent, and through the
+                       agent with the in-pod hop joined: RTT, throughput, connections/s, the agent's CPU;
+                       interleaved, medians with their spread over at least 5 rounds
+          micro        the JMH microbenchmarks whose names match
       integrity    a joined connection byte by byte over fast, ragged and slow readers (default 100 GB)
 
-      Examples:
-        weir bench same-node --quick
-        weir bench same-node -o json > same-node.json
-        weir bench integrity --bytes 1000000000
+          Examples:
+            weir bench same-node --quick
+            weir bench same-node -o json > same-node.json
+            weir bench integrity --bytes 1000000000
       """;
 
   private Main() {}
@@ -37,6 +38,10 @@ public final class Main {
       return args.isEmpty() ? 2 : 0;
     }
     try {
+      if (args.getFirst().equals("micro")) {
+        org.openjdk.jmh.Main.main(args.subList(1, args.size()).toArray(String[]::new));
+        return 0;
+      }
       Options options = Options.parse(args);
       Path home = Path.of(required("WEIR_HOME"));
       Path load = home.resolve("benchmarks/target/weir-load");
@@ -44,8 +49,10 @@ public final class Main {
         List<Figure> figures =
             switch (options.what()) {
               case SAME_NODE ->
-                  new SameNode(weir, load, options.quick(), options.rounds(), Main::progress).measure();
-              case INTEGRITY -> Integrity.verify(weir, load.toString(), options.bytes(), Main::progress);
+                  new SameNode(weir, load, options.quick(), options.rounds(), Main::progress)
+                      .measure();
+              case INTEGRITY ->
+                  Integrity.verify(weir, load.toString(), options.bytes(), Main::progress);
             };
         System.out.println(options.json() ? Table.json(figures) : Table.text(figures));
       }
@@ -55,9 +62,6 @@ public final class Main {
       return 2;
     } catch (IOException e) {
       System.err.println("weir bench: " + e.getMessage());
-      return 1;
-    } catch (UncheckedIOException e) {
-      System.err.println("weir bench: " + e.getCause().getMessage());
       return 1;
     }
   }
@@ -94,12 +98,20 @@ public final class Main {
         String flag = args.get(i);
         options =
             switch (flag) {
-              case "--quick" -> new Options(what, true, options.rounds, options.bytes, options.json);
+              case "--quick" ->
+                  new Options(what, true, options.rounds, options.bytes, options.json);
               case "--rounds" ->
-                  new Options(what, options.quick, (int) number(args, ++i, ROUNDS), options.bytes, options.json);
+                  new Options(
+                      what,
+                      options.quick,
+                      (int) number(args, ++i, ROUNDS),
+                      options.bytes,
+                      options.json);
               case "--bytes" ->
-                  new Options(what, options.quick, options.rounds, number(args, ++i, 1), options.json);
-              case "-o" -> new Options(what, options.quick, options.rounds, options.bytes, json(args, ++i));
+                  new Options(
+                      what, options.quick, options.rounds, number(args, ++i, 1), options.json);
+              case "-o" ->
+                  new Options(what, options.quick, options.rounds, options.bytes, json(args, ++i));
               default -> throw new IllegalArgumentException("no such option: " + flag);
             };
       }
@@ -121,16 +133,20 @@ public final class Main {
           return number;
         }
       } catch (NumberFormatException e) {
-        throw new IllegalArgumentException("%s: %s (expected: a whole number)".formatted(args.get(i - 1), text), e);
+        throw new IllegalArgumentException(
+            "%s: %s (expected: a whole number)".formatted(args.get(i - 1), text), e);
       }
-      throw new IllegalArgumentException("%s: %s (expected: at least %d)".formatted(args.get(i - 1), text, atLeast));
+      throw new IllegalArgumentException(
+          "%s: %s (expected: at least %d)".formatted(args.get(i - 1), text, atLeast));
     }
 
     private static boolean json(List<String> args, int i) {
       return switch (value(args, i)) {
         case "json" -> true;
         case "table" -> false;
-        default -> throw new IllegalArgumentException("-o: %s (expected: table or json)".formatted(args.get(i)));
+        default ->
+            throw new IllegalArgumentException(
+                "-o: %s (expected: table or json)".formatted(args.get(i)));
       };
     }
   }

@@ -20,7 +20,10 @@ record Paths(Map<String, Long> opened) {
     return opened.getOrDefault(path, 0L);
   }
 
-  /** Opens connections until one goes the way that is wanted: the first ones may still ask the agent. */
+  /**
+   * Opens connections until one goes the way that is wanted: the first ones may still ask the
+   * agent.
+   */
   static void awaitPath(Weir weir, String path, Status.Condition openOne) throws IOException {
     if (path.equals("none")) {
       return;
@@ -38,7 +41,8 @@ record Paths(Map<String, Long> opened) {
     for (String each : opened.keySet()) {
       long more = on(each) - before.on(each);
       if (more > 0 && !each.equals(path)) {
-        throw new IOException("%s: %d connections went %s (expected: %s)".formatted(variant, more, each, path));
+        throw new IOException(
+            "%s: %d connections went %s (expected: %s)".formatted(variant, more, each, path));
       }
     }
     if (!path.equals("none") && on(path) == before.on(path)) {

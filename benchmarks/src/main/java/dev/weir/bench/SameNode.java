@@ -12,8 +12,9 @@ import java.util.Map;
 import java.util.function.Consumer;
 
 /**
- * The same two pods on one node, with no mesh and on each of Weir's paths, in turn, round by round. Every measurement says
- * afterwards which way its connections went; one that went another way than its variant names is an error, not a figure.
+ * The same two pods on one node, with no mesh and on each of Weir's paths, in turn, round by round.
+ * Every measurement says afterwards which way its connections went; one that went another way than
+ * its variant names is an error, not a figure.
  */
 final class SameNode {
   private static final String PORT_CORE_0 = "7000";
@@ -27,7 +28,8 @@ final class SameNode {
     DIRECT("direct", "direct", "weir.dev/mesh=enabled", "direct", "direct"),
     JOINED("joined", "joined", "weir.dev/mesh=enabled", "joined", "joined"),
     AGENT("agent", "agent", "weir.dev/mesh=enabled", "off", "off"),
-    // The more careful value holds between the pods, so this goes through the agent; the client's own hop to it is joined.
+    // The more careful value holds between the pods, so this goes through the agent; the client's
+    // own hop to it is joined.
     AGENT_JOINED("agent, in-pod hop joined", "agent", "weir.dev/mesh=enabled", "joined", "off");
 
     private final String title;
@@ -68,7 +70,8 @@ final class SameNode {
   private final Map<Metric, Map<Variant, List<Double>>> samples = new LinkedHashMap<>();
   private final String address;
 
-  SameNode(Weir weir, Path load, boolean quick, int rounds, Consumer<String> progress) throws IOException {
+  SameNode(Weir weir, Path load, boolean quick, int rounds, Consumer<String> progress)
+      throws IOException {
     this.weir = weir;
     this.load = load;
     this.seconds = quick ? 0.5 : 2;
@@ -95,28 +98,33 @@ final class SameNode {
       }
     }
     List<Figure> figures = new ArrayList<>();
-    samples.forEach(
-        (metric, byVariant) ->
-            byVariant.forEach((variant, values) -> figures.add(Figure.of(metric.name, metric.unit, variant.title, values))));
+    samples.forEach((metric, byVariant) ->
+        byVariant.forEach((variant, values) ->
+            figures.add(Figure.of(metric.name, metric.unit, variant.title, values))));
     return figures;
   }
 
   private void become(Variant variant) throws IOException {
     for (String pod : List.of("client", "server")) {
       String path = pod.equals("client") ? variant.client : variant.server;
-      weir.annotate("pod/" + pod, variant.mesh, path.isEmpty() ? "weir.dev/fast-path-" : "weir.dev/fast-path=" + path);
+      weir.annotate(
+          "pod/" + pod,
+          variant.mesh,
+          path.isEmpty() ? "weir.dev/fast-path-" : "weir.dev/fast-path=" + path);
     }
     Status.awaitEnrolled(weir, variant != Variant.NONE);
     // The first connection to a port asks the agent; what is measured is what follows.
     for (String port : List.of(PORT_CORE_0, PORT_CORE_1, PORT_FREE)) {
       Paths.awaitPath(
-          weir, variant.path, () -> client("", "connect", port, "1", "0.05").get("done").number() > 0);
+          weir,
+          variant.path,
+          () -> client("", "connect", port, "1", "0.05").get("done").number() > 0);
     }
   }
 
   private void measure(Variant variant) throws IOException {
     Paths before = Paths.read(weir);
-    long cpuBefore = Status.read(weir).agentCpuMillis();
+    double cpuBefore = Status.read(weir).agentCpuMillis();
     long started = System.nanoTime();
     Json pinned = client("0", "rtt", PORT_CORE_0, seconds());
     add(RTT_CORE, variant, pinned.get("p50").number());
@@ -124,11 +132,20 @@ final class SameNode {
     Json free = client("", "rtt", PORT_FREE, seconds());
     add(RTT_FREE, variant, free.get("p50").number());
     add(RTT_FREE_P99, variant, free.get("p99").number());
-    add(STREAM_TWO, variant, client("0", "stream", PORT_CORE_1, seconds()).get("gigabytesPerSecond").number());
-    add(STREAM_ONE, variant, client("0", "stream", PORT_CORE_0, seconds()).get("gigabytesPerSecond").number());
-    Json connections = client("", "connect", PORT_FREE, Integer.toString(PARALLEL_CONNECTORS), seconds());
+    add(
+        STREAM_TWO,
+        variant,
+        client("0", "stream", PORT_CORE_1, seconds()).get("gigabytesPerSecond").number());
+    add(
+        STREAM_ONE,
+        variant,
+        client("0", "stream", PORT_CORE_0, seconds()).get("gigabytesPerSecond").number());
+    Json connections =
+        client("", "connect", PORT_FREE, Integer.toString(PARALLEL_CONNECTORS), seconds());
     if (connections.get("failed").number() > 0) {
-      throw new IOException("%s: %.0f connections failed".formatted(variant.title, connections.get("failed").number()));
+      throw new IOException(
+          "%s: %.0f connections failed"
+              .formatted(variant.title, connections.get("failed").number()));
     }
     add(CONNECTIONS, variant, connections.get("perSecond").number());
     double elapsed = (System.nanoTime() - started) / 1e9;
@@ -151,6 +168,9 @@ final class SameNode {
   }
 
   private void add(Metric metric, Variant variant, double value) {
-    samples.computeIfAbsent(metric, m -> new LinkedHashMap<>()).computeIfAbsent(variant, v -> new ArrayList<>()).add(value);
+    samples
+        .computeIfAbsent(metric, m -> new LinkedHashMap<>())
+        .computeIfAbsent(variant, v -> new ArrayList<>())
+        .add(value);
   }
 }

@@ -33,7 +33,9 @@ record Status(Json json) {
   static void awaitEnrolled(Weir weir, boolean enrolled) throws IOException {
     await(
         "both pods to be " + (enrolled ? "in" : "out of") + " the mesh",
-        () -> read(weir).json.get("pods").items().stream().allMatch(pod -> pod.get("enrolled").isTrue() == enrolled));
+        () ->
+            read(weir).json.get("pods").items().stream()
+                .allMatch(pod -> pod.get("enrolled").isTrue() == enrolled));
   }
 
   static void await(String what, Condition condition) throws IOException {
@@ -51,6 +53,8 @@ record Status(Json json) {
     long pid = json.get("nodes").items().getFirst().get("agent").get("pid").integer();
     String stat = Files.readString(Path.of("/proc/" + pid + "/stat"));
     String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
-    return (Long.parseLong(fields[11]) + Long.parseLong(fields[12])) * 1000.0 / CLOCK_TICKS_PER_SECOND;
+    return (Long.parseLong(fields[11]) + Long.parseLong(fields[12]))
+        * 1000.0
+        / CLOCK_TICKS_PER_SECOND;
   }
 }

@@ -18,25 +18,34 @@ final class Table {
 
   static String text(List<Figure> figures) {
     Map<String, List<Figure>> byMetric =
-        figures.stream().collect(Collectors.groupingBy(Figure::metric, LinkedHashMap::new, Collectors.toList()));
+        figures.stream()
+            .collect(
+                Collectors.groupingBy(Figure::metric, LinkedHashMap::new, Collectors.toList()));
     StringBuilder out = new StringBuilder();
-    byMetric.forEach(
-        (metric, rows) -> {
-          double baseline =
-              rows.stream().filter(row -> row.variant().equals(BASELINE)).mapToDouble(Figure::median).findFirst().orElse(0);
-          out.append("%s (%s, %d rounds)%n".formatted(metric, rows.getFirst().unit(), rows.getFirst().rounds()));
-          for (Figure row : rows) {
-            out.append(
-                String.format(
-                    Locale.ROOT,
-                    "  %-26s %9s  (%s .. %s)%s%n",
-                    row.variant(),
-                    Figure.number(row.median()),
-                    Figure.number(row.min()),
-                    Figure.number(row.max()),
-                    baseline > 0 ? String.format(Locale.ROOT, "  %.2fx", row.median() / baseline) : ""));
-          }
-        });
+    byMetric.forEach((metric, rows) -> {
+      double baseline =
+          rows.stream()
+              .filter(row -> row.variant().equals(BASELINE))
+              .mapToDouble(Figure::median)
+              .findFirst()
+              .orElse(0);
+      out.append(
+          "%s (%s, %d rounds)%n"
+              .formatted(metric, rows.getFirst().unit(), rows.getFirst().rounds()));
+      for (Figure row : rows) {
+        out.append(
+            String.format(
+                Locale.ROOT,
+                "  %-26s %9s  (%s .. %s)%s%n",
+                row.variant(),
+                Figure.number(row.median()),
+                Figure.number(row.min()),
+                Figure.number(row.max()),
+                baseline > 0
+                    ? String.format(Locale.ROOT, "  %.2fx", row.median() / baseline)
+                    : ""));
+      }
+    });
     return out.toString().stripTrailing();
   }
 }

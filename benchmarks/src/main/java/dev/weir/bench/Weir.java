@@ -36,7 +36,10 @@ final class Weir implements AutoCloseable {
     return weir;
   }
 
-  /** Runs {@code weir} and returns what it printed; any other status than 0 is an error that carries its stderr. */
+  /**
+   * Runs {@code weir} and returns what it printed; any other status than 0 is an error that carries
+   * its stderr.
+   */
   String run(String... args) throws IOException {
     List<String> command = new ArrayList<>();
     command.add(launcher.toString());
@@ -48,10 +51,14 @@ final class Weir implements AutoCloseable {
       String out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
       if (!process.waitFor(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
         process.destroyForcibly();
-        throw new IOException("%s: no end after %d s".formatted(String.join(" ", command), PATIENCE_SECONDS));
+        throw new IOException(
+            "%s: no end after %d s".formatted(String.join(" ", command), PATIENCE_SECONDS));
       }
       if (process.exitValue() != 0) {
-        throw new IOException("%s: status %d: %s".formatted(String.join(" ", command), process.exitValue(), Files.readString(err).strip()));
+        throw new IOException(
+            "%s: status %d: %s"
+                .formatted(
+                    String.join(" ", command), process.exitValue(), Files.readString(err).strip()));
       }
       return out;
     } catch (InterruptedException e) {
@@ -63,13 +70,15 @@ final class Weir implements AutoCloseable {
   }
 
   String exec(String pod, List<String> command) throws IOException {
-    List<String> args = new ArrayList<>(List.of("lab", "exec", "--name", lab, "-n", "bench", pod, "--"));
+    List<String> args =
+        new ArrayList<>(List.of("lab", "exec", "--name", lab, "-n", "bench", pod, "--"));
     args.addAll(command);
     return run(args.toArray(String[]::new));
   }
 
   void annotate(String object, String... changes) throws IOException {
-    List<String> args = new ArrayList<>(List.of("lab", "annotate", "--name", lab, "-n", "bench", object));
+    List<String> args =
+        new ArrayList<>(List.of("lab", "annotate", "--name", lab, "-n", "bench", object));
     args.addAll(List.of(changes));
     run(args.toArray(String[]::new));
   }

@@ -66,9 +66,6 @@ public final class Programs {
           PODS, ADDRESSES, SERVICES, ENDPOINTS, VERDICTS, ORIGINALS, FLOWS, PORTS, CIDRS, CONTROL,
           DROPS, EVENTS, SOCKETS, JOINS, MEETINGS, JOINABLE);
 
-  /** {@code __u8}: 0 where tc programs may not call bpf_get_netns_cookie (before Linux 6.15). */
-  public static final String KNOB_TC_NETNS_COOKIE = "weir_tc_netns_cookie";
-
   /** {@code __u64}: how old a heartbeat may be. */
   public static final String KNOB_BEAT_LIMIT_NANOS = "weir_beat_limit_ns";
 

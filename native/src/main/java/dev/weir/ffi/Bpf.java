@@ -128,6 +128,9 @@ public interface Bpf {
     /** False where there was no such key. */
     boolean delete(byte[] key);
 
+    /** Looks up and deletes in one call, or null; a hash map, from Linux 5.14. */
+    byte @Nullable [] take(byte[] key);
+
     /**
      * All entries, in no order; entries that come and go meanwhile may be missed. Batched where the
      * kernel can.

@@ -14,23 +14,37 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /**
- * The default binding. A function is linked at its first call: start-up pays only for what it uses.
+ * The default binding. A function is looked up at its first call: start-up pays for what it uses.
  */
 @SuppressWarnings("EnumOrdinal") // indexes into arrays of our own, never stored
 final class FfmCalls implements Calls {
   private static final Linker LINKER = Linker.nativeLinker();
-  private static final long ERRNO =
-      Linker.Option.captureStateLayout().byteOffset(MemoryLayout.PathElement.groupElement("errno"));
+  private static final MethodHandle CALL =
+      LINKER.downcallHandle(
+          FunctionDescriptor.of(
+              JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG,
+              JAVA_LONG),
+          Linker.Option.captureCallState("errno"));
+  private static final int ERRNO =
+      (int)
+          Linker.Option.captureStateLayout()
+              .byteOffset(MemoryLayout.PathElement.groupElement("errno"));
 
-  private final AtomicReferenceArray<MethodHandle> handles =
+  private final AtomicReferenceArray<MemorySegment> symbols =
       new AtomicReferenceArray<>(Function.values().length);
   private final SymbolLookup[] libraries = new SymbolLookup[Function.Library.values().length];
-  private final ThreadLocal<MemorySegment> state =
-      ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(Linker.Option.captureStateLayout()));
+  private final ThreadLocal<State> states = ThreadLocal.withInitial(State::new);
+
+  /** Where the linker leaves errno; a buffer, since reading a segment would build a var handle. */
+  private static final class State {
+    final ByteBuffer bytes =
+        ByteBuffer.allocateDirect((int) Linker.Option.captureStateLayout().byteSize())
+            .order(ByteOrder.nativeOrder());
+    final MemorySegment segment = MemorySegment.ofBuffer(bytes);
+  }
 
   @Override
   public String name() {
@@ -38,89 +52,17 @@ final class FfmCalls implements Calls {
   }
 
   @Override
-  public long call(Function function) {
-    MemorySegment captured = state.get();
-    try {
-      return answer(function, (long) handle(function, 0).invokeExact(captured), captured);
-    } catch (Throwable e) {
-      throw unexpected(function, e);
-    }
-  }
-
-  @Override
-  public long call(Function function, long a) {
-    MemorySegment captured = state.get();
-    try {
-      return answer(function, (long) handle(function, 1).invokeExact(captured, a), captured);
-    } catch (Throwable e) {
-      throw unexpected(function, e);
-    }
-  }
-
-  @Override
-  public long call(Function function, long a, long b) {
-    MemorySegment captured = state.get();
-    try {
-      return answer(function, (long) handle(function, 2).invokeExact(captured, a, b), captured);
-    } catch (Throwable e) {
-      throw unexpected(function, e);
-    }
-  }
-
-  @Override
-  public long call(Function function, long a, long b, long c) {
-    MemorySegment captured = state.get();
-    try {
-      return answer(function, (long) handle(function, 3).invokeExact(captured, a, b, c), captured);
-    } catch (Throwable e) {
-      throw unexpected(function, e);
-    }
-  }
-
-  @Override
-  public long call(Function function, long a, long b, long c, long d) {
-    MemorySegment captured = state.get();
-    try {
-      return answer(
-          function, (long) handle(function, 4).invokeExact(captured, a, b, c, d), captured);
-    } catch (Throwable t) {
-      throw unexpected(function, t);
-    }
-  }
-
-  @Override
-  public long call(Function function, long a, long b, long c, long d, long e) {
-    MemorySegment captured = state.get();
-    try {
-      return answer(
-          function, (long) handle(function, 5).invokeExact(captured, a, b, c, d, e), captured);
-    } catch (Throwable t) {
-      throw unexpected(function, t);
-    }
-  }
-
-  @Override
-  public long call(Function function, long a, long b, long c, long d, long e, long f) {
-    MemorySegment captured = state.get();
-    try {
-      return answer(
-          function, (long) handle(function, 6).invokeExact(captured, a, b, c, d, e, f), captured);
-    } catch (Throwable t) {
-      throw unexpected(function, t);
-    }
-  }
-
-  @Override
   public long call(Function function, long a, long b, long c, long d, long e, long f, long g) {
-    MemorySegment captured = state.get();
+    State state = states.get();
+    long register;
     try {
-      return answer(
-          function,
-          (long) handle(function, 7).invokeExact(captured, a, b, c, d, e, f, g),
-          captured);
-    } catch (Throwable t) {
-      throw unexpected(function, t);
+      register = (long) CALL.invokeExact(symbol(function), state.segment, a, b, c, d, e, f, g);
+    } catch (RuntimeException | Error thrown) {
+      throw thrown;
+    } catch (Throwable thrown) {
+      throw new IllegalStateException(function.symbol, thrown);
     }
+    return function.failed(register) ? -state.bytes.getInt(ERRNO) : function.answer(register);
   }
 
   @Override
@@ -153,43 +95,19 @@ final class FfmCalls implements Calls {
     }
   }
 
-  private static long answer(Function function, long register, MemorySegment captured) {
-    return function.failed(register) ? -captured.get(JAVA_INT, ERRNO) : function.answer(register);
+  /** Looking up twice in a race costs a little time and nothing else. */
+  private MemorySegment symbol(Function function) {
+    MemorySegment known = symbols.getAcquire(function.ordinal());
+    return known != null ? known : lookUp(function);
   }
 
-  private static RuntimeException unexpected(Function function, Throwable thrown) {
-    return switch (thrown) {
-      case RuntimeException e -> e;
-      case Error e -> throw e;
-      default -> new IllegalStateException(function.symbol, thrown);
-    };
-  }
-
-  /** Linking twice in a race costs a little time and nothing else. */
-  private MethodHandle handle(Function function, int arity) {
-    MethodHandle handle = handles.getAcquire(function.ordinal());
-    return handle != null ? handle : link(function, arity);
-  }
-
-  private MethodHandle link(Function function, int arity) {
-    if (function.arity != arity) {
-      throw new IllegalArgumentException(
-          "%s: %d arguments (expected: %d)".formatted(function.symbol, arity, function.arity));
-    }
-    MemoryLayout[] registers = new MemoryLayout[arity];
-    Arrays.fill(registers, JAVA_LONG);
-    FunctionDescriptor shape = FunctionDescriptor.of(JAVA_LONG, registers);
-    MemorySegment symbol =
+  private MemorySegment lookUp(Function function) {
+    MemorySegment found =
         library(function.library)
             .find(function.symbol)
             .orElseThrow(() -> missing(function.library, function.symbol + " is not in it"));
-    Linker.Option errno = Linker.Option.captureCallState("errno");
-    MethodHandle handle =
-        function == Function.OPEN
-            ? LINKER.downcallHandle(symbol, shape, errno, Linker.Option.firstVariadicArg(arity))
-            : LINKER.downcallHandle(symbol, shape, errno);
-    handles.setRelease(function.ordinal(), handle);
-    return handle;
+    symbols.setRelease(function.ordinal(), found);
+    return found;
   }
 
   private synchronized SymbolLookup library(Function.Library library) {

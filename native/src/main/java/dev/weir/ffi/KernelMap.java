@@ -116,14 +116,23 @@ final class KernelMap implements Bpf.BpfMap {
 
   @Override
   public byte @Nullable [] lookup(byte[] key) {
+    return value(Function.BPF_MAP_LOOKUP, key);
+  }
+
+  @Override
+  public byte @Nullable [] take(byte[] key) {
+    return value(Function.BPF_MAP_LOOKUP_AND_DELETE, key);
+  }
+
+  private byte @Nullable [] value(Function function, byte[] key) {
     expect("key", key.length, keySize);
     try (Memory.Frame frame = memory.frame()) {
       Memory.Block value = frame.zeroed(copiedBytes);
-      long result = calls.call(Function.BPF_MAP_LOOKUP, fd(), frame.copy(key), value.address());
+      long result = calls.call(function, fd(), frame.copy(key), value.address());
       if (result == -Errno.ENOENT) {
         return null;
       }
-      check("bpf_map_lookup_elem", result);
+      check(function.symbol, result);
       return value.copy(0, copiedBytes);
     }
   }

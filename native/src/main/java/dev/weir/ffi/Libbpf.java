@@ -2,8 +2,10 @@ package dev.weir.ffi;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 
@@ -13,6 +15,19 @@ import java.util.function.Consumer;
  */
 final class Libbpf implements Bpf {
   private static final long BPF_FS_MAGIC = 0xcafe4a11L;
+
+  private static final int BPF_PROG_TYPE_CGROUP_SOCK_ADDR = 18;
+  private static final int BPF_PROG_TYPE_CGROUP_SOCKOPT = 25;
+  private static final int BPF_PROG_TYPE_SK_LOOKUP = 30;
+  private static final int BPF_CGROUP_INET4_CONNECT = 10;
+  private static final int BPF_CGROUP_GETSOCKOPT = 21;
+  private static final int BPF_SK_LOOKUP = 36;
+  private static final byte BPF_CALL = (byte) 0x85;
+  private static final byte BPF_EXIT = (byte) 0x95;
+
+  /** How verifiers of all ages say that there is no such helper, or none for this type. */
+  private static final List<String> NO_SUCH_HELPER =
+      List.of("invalid func ", "unknown func ", "program of this type cannot use helper ");
 
   private static final int INSTRUCTION_BYTES = 8;
 
@@ -45,25 +60,9 @@ final class Libbpf implements Bpf {
   @Override
   public BpfProgram loadProgram(
       int programType, int expectedAttachType, byte[] instructions, String name) {
-    log.silence();
     try (Memory.Frame frame = memory.frame()) {
       Memory.Block said = frame.zeroed(PROGRAM_LOG_BYTES);
-      Memory.Block options = frame.zeroed(PROGRAM_LOAD_OPTIONS);
-      options
-          .bytes()
-          .putLong(0, PROGRAM_LOAD_OPTIONS)
-          .putInt(12, expectedAttachType)
-          .putInt(92, PROGRAM_LOG_BYTES)
-          .putLong(96, said.address());
-      long fd =
-          calls.call(
-              Function.BPF_PROG_LOAD,
-              programType,
-              frame.string(name),
-              frame.string("GPL"),
-              frame.copy(instructions),
-              instructions.length / INSTRUCTION_BYTES,
-              options.address());
+      long fd = load(frame, programType, expectedAttachType, instructions, name, said);
       if (fd < 0) {
         String verifier = Memory.string(calls, said.address()).strip();
         throw new KernelException(
@@ -71,6 +70,32 @@ final class Libbpf implements Bpf {
       }
       return KernelProgram.owned(calls, memory, (int) fd);
     }
+  }
+
+  /** libbpf asks for the verifier's log by itself when the load fails. */
+  private long load(
+      Memory.Frame frame,
+      int programType,
+      int expectedAttachType,
+      byte[] instructions,
+      String name,
+      Memory.Block said) {
+    log.silence();
+    Memory.Block options = frame.zeroed(PROGRAM_LOAD_OPTIONS);
+    options
+        .bytes()
+        .putLong(0, PROGRAM_LOAD_OPTIONS)
+        .putInt(12, expectedAttachType)
+        .putInt(92, PROGRAM_LOG_BYTES)
+        .putLong(96, said.address());
+    return calls.call(
+        Function.BPF_PROG_LOAD,
+        programType,
+        frame.string(name),
+        frame.string("GPL"),
+        frame.copy(instructions),
+        instructions.length / INSTRUCTION_BYTES,
+        options.address());
   }
 
   @Override
@@ -102,11 +127,43 @@ final class Libbpf implements Bpf {
     }
   }
 
+  /**
+   * Calls the helper with no arguments and reads what the verifier dislikes: the arguments, or the
+   * helper. libbpf 1.1's own probe does the same but does not know the words of Linux 6.10, and so
+   * says yes to everything there.
+   */
   @Override
   public boolean helperAvailable(int programType, int helper) {
-    log.silence();
-    long result = calls.call(Function.BPF_PROBE_HELPER, programType, helper, 0);
-    return probed(result, "helper %d of program type %d".formatted(helper, programType));
+    int attachType =
+        switch (programType) {
+          case BPF_PROG_TYPE_CGROUP_SOCK_ADDR -> BPF_CGROUP_INET4_CONNECT;
+          case BPF_PROG_TYPE_CGROUP_SOCKOPT -> BPF_CGROUP_GETSOCKOPT;
+          case BPF_PROG_TYPE_SK_LOOKUP -> BPF_SK_LOOKUP;
+          default -> 0;
+        };
+    byte[] code =
+        ByteBuffer.allocate(2 * INSTRUCTION_BYTES)
+            .order(ByteOrder.nativeOrder())
+            .put(0, BPF_CALL)
+            .putInt(4, helper)
+            .put(INSTRUCTION_BYTES, BPF_EXIT)
+            .array();
+    try (Memory.Frame frame = memory.frame()) {
+      Memory.Block said = frame.zeroed(PROGRAM_LOG_BYTES);
+      long fd = load(frame, programType, attachType, code, "probe_helper", said);
+      if (fd >= 0) {
+        Descriptor.close(calls, (int) fd);
+        return true;
+      }
+      String verifier = Memory.string(calls, said.address());
+      if (verifier.isEmpty()) {
+        throw new KernelException(
+            "bpf_prog_load",
+            (int) -fd,
+            "probe of helper %d in program type %d".formatted(helper, programType));
+      }
+      return NO_SUCH_HELPER.stream().noneMatch(verifier::contains);
+    }
   }
 
   @Override

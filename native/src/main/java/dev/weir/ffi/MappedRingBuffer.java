@@ -94,7 +94,9 @@ final class MappedRingBuffer implements Bpf.RingBuffer {
           "ring buffer %s: closed (expected: open)".formatted(map.name()));
     }
     int records = drain();
-    if (records == 0 && awaited(atMost)) {
+    if (records == 0) {
+      // Records submitted without a wake-up (BPF_RB_NO_WAKEUP) are there although nothing woke us.
+      await(atMost);
       records = drain();
     }
     return records;
@@ -128,7 +130,7 @@ final class MappedRingBuffer implements Bpf.RingBuffer {
     return records;
   }
 
-  private boolean awaited(Duration atMost) {
+  private void await(Duration atMost) {
     try (Memory.Frame frame = memory.frame()) {
       Memory.Block pollfd = frame.zeroed(8);
       pollfd.bytes().putInt(0, map.fd()).putShort(4, (short) POLLIN);
@@ -137,7 +139,6 @@ final class MappedRingBuffer implements Bpf.RingBuffer {
       if (result < 0 && result != -Errno.EINTR) {
         throw new KernelException("poll", (int) -result, "ring buffer " + map.name());
       }
-      return result > 0;
     }
   }
 

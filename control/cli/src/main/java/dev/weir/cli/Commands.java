@@ -14,7 +14,11 @@ import picocli.CommandLine.Model.CommandSpec;
 final class Commands {
   private record Entry(String name, Function<Output, Object> make) {}
 
-  private static final List<Entry> ENTRIES = List.of(new Entry("version", VersionCommand::new));
+  private static final List<Entry> ENTRIES =
+      List.of(
+          new Entry("check", CheckCommand::new),
+          new Entry("version", VersionCommand::new),
+          new Entry("completion", CompletionCommand::new));
 
   private Commands() {}
 

@@ -5,6 +5,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import picocli.CommandLine;
 import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.ParameterException;
 
 /**
@@ -37,6 +38,7 @@ public final class Main {
 
   /** What every command line here has in common. */
   static CommandLine dress(CommandLine line, Output output) {
+    line.getSubcommands().values().forEach(Main::keepVersionForRoot);
     Ansi ansi = output.terminal() ? Ansi.ON : Ansi.OFF;
     return line.setOut(output.out())
         .setErr(output.err())
@@ -47,6 +49,14 @@ public final class Main {
         .setAbbreviatedOptionsAllowed(false)
         .setParameterExceptionHandler((failure, given) -> wronglyAsked(failure, output))
         .setExecutionExceptionHandler((failure, command, parsed) -> failed(failure, output));
+  }
+
+  private static void keepVersionForRoot(CommandLine line) {
+    OptionSpec version = line.getCommandSpec().findOption("--version");
+    if (version != null) {
+      line.getCommandSpec().remove(version);
+    }
+    line.getSubcommands().values().forEach(Main::keepVersionForRoot);
   }
 
   private static int wronglyAsked(ParameterException failure, Output output) {
@@ -72,7 +82,7 @@ public final class Main {
     if (message == null || message.isBlank()) {
       return failure.getClass().getSimpleName() + ": set WEIR_TRACE=1 to see where";
     }
-    return Arrays.stream(message.split("\n"))
+    return Arrays.stream(message.split("\n", -1))
         .filter(line -> !line.isBlank())
         .findFirst()
         .orElse(message)

@@ -39,8 +39,6 @@ final class KernelState implements AutoCloseable {
   /** To be raised with any change of a struct's meaning that leaves its size. */
   private static final String LAYOUT = "1";
 
-  private static final int PROGRAM_TYPE_SCHED_CLS = 3;
-  private static final int HELPER_GET_NETNS_COOKIE = 122;
   private final Kernel kernel;
   private final Path bpffs;
   private final BpfObject object;
@@ -133,9 +131,6 @@ final class KernelState implements AutoCloseable {
           log.warn("a former agent's maps do not fit and are replaced", "cause", e.getMessage());
           return null;
         }
-      }
-      if (!kernel.bpf().helperAvailable(PROGRAM_TYPE_SCHED_CLS, HELPER_GET_NETNS_COOKIE)) {
-        object.setGlobal(Programs.KNOB_TC_NETNS_COOKIE, new byte[] {0});
       }
       object.load();
       Map<String, BpfMap> maps = new HashMap<>();
