@@ -12,6 +12,7 @@ public final class DnsQuery {
   private final int questionEnd;
   private final boolean edns;
   private final int udpBytes;
+  private final int udpBytesAt;
   private final byte[] message;
 
   private DnsQuery(
@@ -21,6 +22,7 @@ public final class DnsQuery {
       int questionEnd,
       boolean edns,
       int udpBytes,
+      int udpBytesAt,
       byte[] message) {
     this.id = id;
     this.flags = flags;
@@ -28,6 +30,7 @@ public final class DnsQuery {
     this.questionEnd = questionEnd;
     this.edns = edns;
     this.udpBytes = udpBytes;
+    this.udpBytesAt = udpBytesAt;
     this.message = message;
   }
 
@@ -62,11 +65,18 @@ public final class DnsQuery {
     return question;
   }
 
-  /** The message as it came, under another ID: what a forwarder sends. */
-  public byte[] withId(int other) {
+  /**
+   * The message as it came, under another ID: what a forwarder sends. It asks for no longer answer
+   * over UDP than the forwarder can take.
+   */
+  public byte[] forwarded(int otherId, int mostUdpBytes) {
     byte[] copy = message.clone();
-    copy[0] = (byte) (other >> 8);
-    copy[1] = (byte) other;
+    copy[0] = (byte) (otherId >> 8);
+    copy[1] = (byte) otherId;
+    if (edns && udpBytes > mostUdpBytes) {
+      copy[udpBytesAt] = (byte) (mostUdpBytes >> 8);
+      copy[udpBytesAt + 1] = (byte) mostUdpBytes;
+    }
     return copy;
   }
 
@@ -158,9 +168,11 @@ public final class DnsQuery {
     int questionEnd = in.position();
     boolean edns = false;
     int udpBytes = 0;
+    int udpBytesAt = 0;
     for (int i = 0; i < additionals; i++) {
       String owner = in.name();
       int recordType = in.u16();
+      int classAt = in.position();
       int recordClass = in.u16();
       in.u32();
       in.skip(in.u16());
@@ -171,12 +183,20 @@ public final class DnsQuery {
         }
         edns = true;
         udpBytes = recordClass;
+        udpBytesAt = classAt;
       }
     }
     if (in.remaining() != 0) {
       throw new DnsException("bytes after the last record: " + in.remaining() + " (expected: 0)");
     }
     return new DnsQuery(
-        id, flags, new DnsQuestion(name, type, dnsClass), questionEnd, edns, udpBytes, message);
+        id,
+        flags,
+        new DnsQuestion(name, type, dnsClass),
+        questionEnd,
+        edns,
+        udpBytes,
+        udpBytesAt,
+        message);
   }
 }

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.api.dns;
+
+import org.jspecify.annotations.NullMarked;
