@@ -144,7 +144,13 @@ public final class XdsServer implements AutoCloseable {
         stream.end(Status.UNAVAILABLE.withDescription("the control plane is stopping"));
       }
     });
+    thread.shutdown();
     try {
+      // The thread first: once it has said goodbye, nothing writes any more and the event loop may
+      // go.
+      if (!thread.awaitTermination(GOODBYE_MILLIS, TimeUnit.MILLISECONDS)) {
+        thread.shutdownNow();
+      }
       if (!server.awaitTermination(GOODBYE_MILLIS, TimeUnit.MILLISECONDS)) {
         server.shutdownNow();
       }
@@ -152,7 +158,6 @@ public final class XdsServer implements AutoCloseable {
       server.shutdownNow();
       Thread.currentThread().interrupt();
     }
-    thread.shutdown();
   }
 
   /** However often a model is published before the thread comes to it, it pushes once. */
@@ -161,7 +166,7 @@ public final class XdsServer implements AutoCloseable {
       hand(() -> {
         pushDue.set(false);
         for (Stream stream : List.copyOf(streams.values())) {
-          stream.advance();
+          stream.advanceAll();
         }
       });
     }
@@ -171,8 +176,10 @@ public final class XdsServer implements AutoCloseable {
     try {
       thread.execute(work);
     } catch (RejectedExecutionException e) {
-      // After close: the streams are ended or about to be.
-      log.info("request after closing");
+      if (!server.isShutdown()) {
+        throw e;
+      }
+      // After close all streams are ended, and what clients still say has no meaning.
     }
   }
 
@@ -212,7 +219,7 @@ public final class XdsServer implements AutoCloseable {
       return new StreamObserver<>() {
         @Override
         public void onNext(DeltaDiscoveryRequest request) {
-          hand(() -> stream.take(request));
+          hand(() -> stream.guarded(() -> stream.take(request)));
         }
 
         @Override
@@ -310,11 +317,26 @@ public final class XdsServer implements AutoCloseable {
       out.request(1);
     }
 
-    void advance() {
-      for (Subscription subscription : types.values()) {
-        advance(subscription);
+    void advanceAll() {
+      guarded(() -> {
+        for (Subscription subscription : types.values()) {
+          advance(subscription);
+        }
+        report();
+      });
+    }
+
+    /** A stream that fails ends alone: the others, and the thread, go on. */
+    private void guarded(Runnable work) {
+      try {
+        work.run();
+      } catch (RuntimeException e) {
+        log.error("stream failed", "node", node, "address", address, "reason", e);
+        gone("failed");
+        if (!out.isCancelled()) {
+          out.onError(Status.INTERNAL.withDescription("stream failed").asRuntimeException());
+        }
       }
-      report();
     }
 
     private void advance(Subscription subscription) {
