@@ -5,8 +5,12 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 
-/** A bpf_object. One thread prepares, loads and closes it. */
+/**
+ * A bpf_object. One thread prepares, loads and closes it; between, any may ask for its maps and
+ * programs.
+ */
 final class ElfObject implements Bpf.BpfObject {
   private static final int PROT_READ = 1;
   private static final int PROT_WRITE = 2;
@@ -15,6 +19,8 @@ final class ElfObject implements Bpf.BpfObject {
 
   /** Untouched pages cost nothing, and a log that is cut short hides the line that matters. */
   private static final int LOG_BYTES = 4 << 20;
+
+  private static final int EXCEPTION_LOG_CHARACTERS = 16 * 1024;
 
   private static final int BTF_KIND_DATASEC = 15;
   private static final int BTF_TYPE = 12;
@@ -27,11 +33,12 @@ final class ElfObject implements Bpf.BpfObject {
   private final long object;
   private final Map<String, Long> maps = new LinkedHashMap<>();
   private final Map<String, Long> programs = new LinkedHashMap<>();
-  private final Map<String, KernelMap> openMaps = new LinkedHashMap<>();
+  private final Map<String, KernelMap> openMaps = new ConcurrentHashMap<>();
+  private final Map<String, KernelProgram> openPrograms = new ConcurrentHashMap<>();
   private final Map<String, Long> logBuffers = new LinkedHashMap<>();
   private final Map<String, String> verifierLogs = new LinkedHashMap<>();
-  private boolean loaded;
-  private boolean closed;
+  private volatile boolean loaded;
+  private volatile boolean closed;
 
   private ElfObject(Calls calls, Memory memory, LibbpfLog log, String name, long object) {
     this.calls = calls;
@@ -205,11 +212,20 @@ final class ElfObject implements Bpf.BpfObject {
       }
       verifierLogs.forEach((program, said) -> {
         if (!said.isEmpty()) {
-          detail.append("\nverifier's log of ").append(program).append(":\n").append(said);
+          detail.append("\nverifier's log of ").append(program).append(":\n").append(tail(said));
         }
       });
       throw new KernelException("bpf_object__load", (int) -result, detail.toString());
     }
+  }
+
+  /** The verifier tells its verdict last; all of what it said is in {@link #verifierLogs}. */
+  private static String tail(String said) {
+    if (said.length() <= EXCEPTION_LOG_CHARACTERS) {
+      return said;
+    }
+    int start = said.indexOf('\n', said.length() - EXCEPTION_LOG_CHARACTERS);
+    return "…" + said.substring(Math.max(start, said.length() - EXCEPTION_LOG_CHARACTERS));
   }
 
   private void giveLogBuffer(String programName, long program) {
@@ -233,7 +249,7 @@ final class ElfObject implements Bpf.BpfObject {
   /** Takes the logs out and gives the buffers back; libbpf forgets them with the load. */
   private void readLogs() {
     logBuffers.forEach((programName, buffer) -> {
-      verifierLogs.put(programName, Memory.string(calls, buffer).strip());
+      verifierLogs.put(programName, Memory.string(calls, buffer, LOG_BYTES).strip());
       calls.call(
           Function.BPF_PROGRAM_SET_LOG_BUFFER, handle(programs, "program", programName), 0, 0);
       calls.call(Function.MUNMAP, buffer, LOG_BYTES);
@@ -261,11 +277,14 @@ final class ElfObject implements Bpf.BpfObject {
   public Bpf.BpfProgram program(String programName) {
     long program = handle(programs, "program", programName);
     afterLoad();
-    return KernelProgram.borrowed(
-        calls,
-        memory,
-        fd("bpf_program__fd", Function.BPF_PROGRAM_FD, program, programName),
-        programName);
+    return openPrograms.computeIfAbsent(
+        programName,
+        _ ->
+            KernelProgram.borrowed(
+                calls,
+                memory,
+                fd("bpf_program__fd", Function.BPF_PROGRAM_FD, program, programName),
+                programName));
   }
 
   private int fd(String call, Function function, long handle, String what) {
@@ -324,6 +343,7 @@ final class ElfObject implements Bpf.BpfObject {
     if (!closed) {
       closed = true;
       openMaps.values().forEach(Bpf.BpfMap::close);
+      openPrograms.values().forEach(Bpf.BpfProgram::close);
       calls.call(Function.BPF_OBJECT_CLOSE, object);
     }
   }

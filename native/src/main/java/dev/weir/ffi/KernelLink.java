@@ -6,7 +6,7 @@ final class KernelLink implements Bpf.BpfLink {
   private final Calls calls;
   private final Memory memory;
   private final int fd;
-  private boolean closed;
+  private volatile boolean closed;
 
   KernelLink(Calls calls, Memory memory, int fd) {
     this.calls = calls;

@@ -35,7 +35,7 @@ final class KernelMap implements Bpf.BpfMap {
 
   private long mapping;
   private int mappedBytes;
-  private boolean closed;
+  private volatile boolean closed;
 
   private KernelMap(Calls calls, Memory memory, int fd, boolean owner, @Nullable String name) {
     this.calls = calls;

@@ -20,7 +20,7 @@ final class KernelProgram implements Bpf.BpfProgram {
   private final String name;
   private final int type;
   private final int id;
-  private boolean closed;
+  private volatile boolean closed;
 
   private KernelProgram(Calls calls, Memory memory, int fd, boolean owner, @Nullable String name) {
     this.calls = calls;

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -194,6 +195,12 @@ final class LinuxSockets implements Sockets {
           socketFile);
       checked("listen", calls.call(Function.LISTEN, number, BACKLOG), socketFile);
       return new SeqPacketListener(number, socketFile);
+    } catch (IOException e) {
+      Descriptor.close(calls, number);
+      KernelException failed =
+          new KernelException("stat", Errno.EACCES, "%s: %s".formatted(socketFile, e.getMessage()));
+      failed.initCause(e);
+      throw failed;
     } catch (RuntimeException e) {
       Descriptor.close(calls, number);
       throw e;
@@ -409,10 +416,16 @@ final class LinuxSockets implements Sockets {
   private final class SeqPacketListener implements PacketListener {
     private final HeldSocket socket;
     private final Path file;
+    private final Object identity;
 
-    SeqPacketListener(int number, Path file) {
+    SeqPacketListener(int number, Path file) throws IOException {
       this.socket = new HeldSocket(calls, number);
       this.file = file;
+      this.identity = identity(file);
+    }
+
+    private static Object identity(Path file) throws IOException {
+      return Files.readAttributes(file, "unix:dev,ino", LinkOption.NOFOLLOW_LINKS);
     }
 
     @Override
@@ -447,7 +460,12 @@ final class LinuxSockets implements Sockets {
         return;
       }
       try {
-        Files.deleteIfExists(file);
+        // The path may be a successor's by now, bound after somebody moved ours away.
+        if (identity(file).equals(identity)) {
+          Files.delete(file);
+        }
+      } catch (NoSuchFileException e) {
+        // Somebody has cleared it away already: nothing of ours is left there.
       } catch (IOException e) {
         // The next listener finds it stale and replaces it.
         System.err.printf(

@@ -15,6 +15,9 @@ final class Memory {
   private static final int STACK_BYTES = 16 * 1024;
   private static final int ALIGNMENT = 16;
 
+  /** Names and messages; whoever reads more says how much. */
+  private static final int LONGEST_STRING = 1 << 16;
+
   private final Calls calls;
   private final ThreadLocal<Stack> stacks;
 
@@ -31,15 +34,18 @@ final class Memory {
     return new Frame(calls, stacks.get());
   }
 
-  /** The C string at an address. */
+  /** The C string at an address, "" at NULL. */
   static String string(Calls calls, long address) {
+    return string(calls, address, LONGEST_STRING);
+  }
+
+  static String string(Calls calls, long address, int longest) {
     if (address == 0) {
       return "";
     }
-    // Only one page's worth of view, read up to the NUL: names and messages, never file contents.
-    ByteBuffer bytes = calls.view(address, 1 << 20);
+    ByteBuffer bytes = calls.view(address, longest);
     int length = 0;
-    while (bytes.get(length) != 0) {
+    while (length < longest && bytes.get(length) != 0) {
       length++;
     }
     return StandardCharsets.UTF_8.decode(bytes.slice(0, length)).toString();

@@ -123,7 +123,8 @@ class BpfContractTest {
     assertThatThrownBy(() -> bpf.open("no elf at all".getBytes(UTF_8), "nonsense"))
         .isInstanceOf(KernelException.class)
         .hasMessageContaining("bpf_object__open")
-        .hasMessageContaining("nonsense");
+        .hasMessageContaining("nonsense")
+        .hasMessageContaining("libbpf: ");
   }
 
   @Test

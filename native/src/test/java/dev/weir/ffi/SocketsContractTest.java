@@ -245,6 +245,18 @@ class SocketsContractTest {
   }
 
   @Test
+  void aListenerThatClosesLeavesItsSuccessorSFile() throws Exception {
+    Path file = folder.resolve("taken.sock");
+    Sockets.PacketListener first = sockets().listenPackets(file);
+    Files.move(file, folder.resolve("aside.sock"));
+    try (Sockets.PacketListener _ = sockets().listenPackets(file)) {
+      first.close();
+      assertThat(file).exists();
+    }
+    assertThat(file).doesNotExist();
+  }
+
+  @Test
   void whatIsNoSocketIsNeverReplaced() throws Exception {
     Path file = Files.writeString(folder.resolve("precious"), "data");
     assertThatThrownBy(() -> sockets().listenPackets(file))
