@@ -69,6 +69,25 @@ public record PodSpec(
         hostAliases);
   }
 
+  /** The name that DNS gives the pod: {@code hostname.subdomain.NAMESPACE.svc.DOMAIN}. */
+  public PodSpec withHostname(String hostname, String subdomain) {
+    return new PodSpec(
+        initContainers,
+        containers,
+        volumes,
+        restartPolicy,
+        terminationGracePeriodSeconds,
+        nodeName,
+        nodeSelector,
+        hostNetwork,
+        serviceAccountName,
+        hostname,
+        subdomain,
+        runAsUser,
+        runAsGroup,
+        hostAliases);
+  }
+
   /** TCP ports that a probe from the node dials, sorted. */
   public List<Integer> probePorts() {
     TreeSet<Integer> ports = new TreeSet<>();

@@ -1,0 +1,1439 @@
+package dev.weir.lab;
+
+import dev.weir.api.json.Json;
+import dev.weir.api.kube.AnnotationException;
+import dev.weir.api.kube.Annotations;
+import dev.weir.api.kube.Condition;
+import dev.weir.api.kube.ConfigMap;
+import dev.weir.api.kube.DaemonSet;
+import dev.weir.api.kube.Deployment;
+import dev.weir.api.kube.EndpointSlice;
+import dev.weir.api.kube.Enrolment;
+import dev.weir.api.kube.Job;
+import dev.weir.api.kube.KubeObject;
+import dev.weir.api.kube.Manifest;
+import dev.weir.api.kube.Metadata;
+import dev.weir.api.kube.Namespace;
+import dev.weir.api.kube.Node;
+import dev.weir.api.kube.Pod;
+import dev.weir.api.kube.PodSpec;
+import dev.weir.api.kube.PodStatus;
+import dev.weir.api.kube.ReplicaSet;
+import dev.weir.api.kube.Secret;
+import dev.weir.api.kube.Service;
+import dev.weir.api.kube.ServiceAccount;
+import dev.weir.api.kube.StatefulSet;
+import dev.weir.ffi.Kernel;
+import dev.weir.ffi.KernelException;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
+import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One lab: the cluster that its YAML describes. Commands come on threads of their own, ask the desk
+ * and wait for what they asked for; everything else happens on the desk, where each piece of news
+ * leads to {@link #reconcile}, which compares what should be with what is and starts the
+ * difference.
+ */
+final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
+  private static final Duration AGENT_ENDS = Duration.ofSeconds(40);
+  private static final Duration AGENT_STARTS = Duration.ofSeconds(30);
+  private static final Duration DELETED = Duration.ofSeconds(90);
+
+  private final Paths paths;
+  private final Desk desk = new Desk();
+  private final Crossing crossing = new Crossing();
+  private final Prober prober = new Prober(crossing);
+  private final ClusterDns dns = new ClusterDns(crossing);
+  private final Wiring wiring;
+  private final Path cgroups = Cgroups.root();
+  private final StateFolder state;
+
+  private final Objects objects = new Objects();
+  private final Tokens tokens = new Tokens();
+  private final Placement placement = new Placement();
+  private final Workloads workloads = new Workloads(RandomGenerator.getDefault());
+  private final ServiceAddresses serviceAddresses = new ServiceAddresses();
+  private final Map<String, LabNode> nodes = new LinkedHashMap<>();
+  private final Map<String, NodeKit> kits = new HashMap<>();
+  private final Map<String, PodRun> pods = new LinkedHashMap<>();
+
+  /** Pods that were handed to an agent and not taken back, by UID. */
+  private final Map<String, PodRun> enrolled = new LinkedHashMap<>();
+
+  /** The agent's word on them: empty where it took them in. */
+  private final Map<String, String> verdicts = new HashMap<>();
+
+  /** Pods that no node fits, with the reason. */
+  private final Map<String, String> unplaced = new TreeMap<>();
+
+  private final List<Waiter> waiters = new ArrayList<>();
+  private List<ServiceRules.Backed> backed = List.of();
+  private String rules = "";
+  private boolean reconciling;
+  private boolean mesh;
+  private List<String> agentArgs = List.of();
+  private Map<String, String> zones = Map.of();
+  private @Nullable MeshProcess control;
+
+  /** What a node has besides namespaces. */
+  private static final class NodeKit {
+    @Nullable Enroller enroller;
+    @Nullable MeshProcess agent;
+
+    /** Two during an upgrade. */
+    @Nullable MeshProcess former;
+
+    String version = "";
+    String rulesApplied = "";
+    boolean rulesInHand;
+
+    /** How often an agent has had everything; read by threads that wait for the next time. */
+    final AtomicInteger synced = new AtomicInteger();
+
+    MeshProcess currentAgent() {
+      MeshProcess current = agent;
+      if (current == null) {
+        throw new LabException("this node has no agent");
+      }
+      return current;
+    }
+  }
+
+  /** A command that waits for something to become true. */
+  private record Waiter(BooleanSupplier done, CompletableFuture<Boolean> future) {}
+
+  Lab(Paths paths) {
+    this.paths = paths;
+    this.wiring = new Wiring(paths);
+    this.state = new StateFolder(paths.state());
+  }
+
+  // Commands: on the thread of whoever asked.
+
+  /** Makes the lab and waits until it is ready. */
+  void up(
+      int nodeCount,
+      Map<String, String> zoneByNode,
+      boolean withMesh,
+      List<String> moreAgentArgs,
+      List<Source> sources,
+      Duration ready) {
+    List<Manifest> manifests = Checks.read(sources);
+    if (nodeCount < 1 || nodeCount > Addressing.MAX_NODES) {
+      throw new LabException(
+          "--nodes " + nodeCount + " (expected: 1 to " + Addressing.MAX_NODES + ")");
+    }
+    Set<String> names = new LinkedHashSet<>();
+    for (int i = 1; i <= nodeCount; i++) {
+      names.add("node-" + i);
+    }
+    names.addAll(namedNodes(manifests));
+    for (String node : zoneByNode.keySet()) {
+      if (!names.contains(node)) {
+        throw new LabException(
+            "--zone " + node + "=…: no such node (there are: " + String.join(", ", names) + ")");
+      }
+    }
+    desk.ask(() -> {
+      mesh = withMesh;
+      agentArgs = List.copyOf(moreAgentArgs);
+      zones = Map.copyOf(zoneByNode);
+      plan(manifests);
+      return mesh;
+    });
+    if (withMesh) {
+      mountBpffs();
+    }
+    Cgroups.create(cgroups.resolve(paths.controlName()));
+    wiring.fabric();
+    if (withMesh) {
+      desk.ask(this::startControl);
+    }
+    addNodes(names);
+    desk.ask(() -> commit(manifests));
+    if (!ready.isZero()) {
+      awaitReady(ready);
+    }
+  }
+
+  private static void mountBpffs() {
+    try {
+      Kernel.instance().bpf().mountBpffs(Paths.BPFFS);
+    } catch (KernelException e) {
+      throw new LabException(
+          "bpffs cannot be mounted at "
+              + Paths.BPFFS
+              + ": "
+              + e.getMessage()
+              + " (--no-mesh does without)",
+          e);
+    }
+  }
+
+  private static Set<String> namedNodes(List<Manifest> manifests) {
+    Set<String> names = new LinkedHashSet<>();
+    for (Manifest manifest : manifests) {
+      PodSpec spec = Checks.podSpec(manifest.object());
+      if (spec != null && !spec.nodeName().isEmpty()) {
+        names.add(spec.nodeName());
+      }
+    }
+    return names;
+  }
+
+  /**
+   * Wires those that are not there yet. Commands that change the lab come one at a time, see {@link
+   * Requests}.
+   */
+  private void addNodes(Collection<String> names) {
+    Map<String, LabNode> present = new LinkedHashMap<>(desk.ask(() -> Map.copyOf(nodes)));
+    for (String name : names) {
+      if (present.containsKey(name)) {
+        continue;
+      }
+      int number = present.size() + 1;
+      if (number > Addressing.MAX_NODES) {
+        throw new LabException(
+            "node " + name + ": no more than " + Addressing.MAX_NODES + " nodes");
+      }
+      LabNode node = new LabNode(name, number, zones.getOrDefault(name, ""));
+      Cgroups.create(cgroups.resolve(paths.nodeName(name)));
+      wiring.node(name, number, present.values());
+      dns.serve(paths.nodeName(name));
+      present.put(name, node);
+      desk.ask(() -> {
+        nodes.put(name, node);
+        open(node);
+        return name;
+      });
+    }
+  }
+
+  List<String> apply(List<Source> sources) {
+    List<Manifest> manifests = Checks.read(sources);
+    desk.ask(() -> plan(manifests));
+    addNodes(namedNodes(manifests));
+    return desk.ask(() -> commit(manifests));
+  }
+
+  List<String> delete(List<Source> sources) {
+    List<Manifest> manifests = Checks.read(sources);
+    return deleteKeys(
+        manifests.stream().map(manifest -> manifest.object().key()).toList().reversed());
+  }
+
+  List<String> delete(String kind, String namespace, String name) {
+    return deleteKeys(List.of(Objects.key(Objects.kind(kind), namespace, name)));
+  }
+
+  private List<String> deleteKeys(List<String> keys) {
+    List<String> lines =
+        desk.ask(() -> {
+          List<String> done = new ArrayList<>();
+          for (String key : keys) {
+            if (!exists(key)) {
+              throw new LabException(readable(key) + " does not exist");
+            }
+          }
+          for (String key : keys) {
+            remove(key);
+            done.add(readable(key) + " deleted");
+          }
+          return done;
+        });
+    Set<String> gone = Set.copyOf(keys);
+    waitFor(
+        () ->
+            pods.values().stream()
+                .noneMatch(pod ->
+                    pod.stopping() && (gone.contains(pod.pod().key()) || gone.contains(pod.owner))),
+        DELETED,
+        () -> "pods are still ending");
+    return lines;
+  }
+
+  void scale(String kind, String namespace, String name, int replicas) {
+    if (replicas < 0 || replicas > 1000) {
+      throw new LabException("replicas: " + replicas + " (expected: 0 to 1000)");
+    }
+    desk.ask(() -> {
+      KubeObject object = existing(kind, namespace, name);
+      KubeObject scaled =
+          switch (object) {
+            case Deployment deployment -> deployment.withReplicas(replicas);
+            case StatefulSet set -> set.withReplicas(replicas);
+            case ReplicaSet set ->
+                new ReplicaSet(set.metadata(), replicas, set.selector(), set.template());
+            default -> throw new LabException(readable(object.key()) + " has no replicas");
+          };
+      objects.put(scaled);
+      touch();
+      return name;
+    });
+  }
+
+  void annotate(String kind, String namespace, String name, Map<String, Optional<String>> changes) {
+    mark(kind, namespace, name, changes, true);
+  }
+
+  void label(String kind, String namespace, String name, Map<String, Optional<String>> changes) {
+    mark(kind, namespace, name, changes, false);
+  }
+
+  private void mark(
+      String kind,
+      String namespace,
+      String name,
+      Map<String, Optional<String>> changes,
+      boolean annotations) {
+    desk.ask(() -> {
+      KubeObject object = existing(kind, namespace, name);
+      Map<String, String> marks =
+          new LinkedHashMap<>(
+              annotations ? object.metadata().annotations() : object.metadata().labels());
+      changes.forEach((key, value) -> {
+        value.ifPresentOrElse(text -> checkMark(object, key, text, annotations), () -> {});
+        value.ifPresentOrElse(text -> marks.put(key, text), () -> marks.remove(key));
+      });
+      Metadata metadata =
+          annotations
+              ? object.metadata().withAnnotations(marks)
+              : object.metadata().withLabels(marks);
+      if (object instanceof Pod pod) {
+        run(pod.namespace(), pod.name()).replaceMetadata(metadata);
+      } else {
+        objects.put(withMetadata(object, metadata));
+      }
+      touch();
+      return name;
+    });
+  }
+
+  private static void checkMark(KubeObject object, String key, String value, boolean annotation) {
+    String wrong =
+        annotation
+            ? Annotations.problem(object.kind(), key, value)
+            : Annotations.labelProblem(object.kind(), key, value);
+    if (wrong != null) {
+      throw new LabException(wrong);
+    }
+    if (key.equals(Annotations.STATUS)) {
+      throw new LabException(Annotations.STATUS + " is written by Weir alone");
+    }
+  }
+
+  String log(String namespace, String name, String container) {
+    return desk.ask(() -> {
+      PodRun pod = run(namespace, name);
+      List<String> names = pod.containerNames();
+      if (!container.isEmpty() && !names.contains(container)) {
+        throw new LabException(
+            "pod "
+                + namespace
+                + "/"
+                + name
+                + " has no container '"
+                + container
+                + "' (it has: "
+                + String.join(", ", names)
+                + ")");
+      }
+      String which =
+          container.isEmpty() ? pod.pod().spec().containers().getFirst().name() : container;
+      return pod.log(which).toString();
+    });
+  }
+
+  void awaitReady(Duration atMost) {
+    waitFor(() -> missing().isEmpty(), atMost, () -> String.join("\n", missing()));
+  }
+
+  /** Waits on the caller's thread; the reason is asked for on the desk. */
+  private void waitFor(BooleanSupplier done, Duration atMost, Supplier<String> reason) {
+    CompletableFuture<Boolean> future = new CompletableFuture<>();
+    Waiter waiter = new Waiter(done, future);
+    desk.post(() -> {
+      waiters.add(waiter);
+      answerWaiters();
+    });
+    try {
+      future.get(atMost.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (TimeoutException e) {
+      desk.post(() -> waiters.remove(waiter));
+      throw new LabException("not after " + atMost.toSeconds() + " s: " + desk.ask(reason), e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new LabException("interrupted", e);
+    } catch (ExecutionException e) {
+      throw new LabException("internal error: " + e.getCause(), e);
+    }
+  }
+
+  void agent(String node, String action) {
+    NodeKit kit =
+        desk.ask(() -> {
+          NodeKit known = kits.get(node);
+          if (known == null) {
+            throw new LabException(
+                "no node '" + node + "' (there are: " + String.join(", ", nodes.keySet()) + ")");
+          }
+          if (!mesh) {
+            throw new LabException(
+                "lab " + paths.lab() + " is up without a mesh, so there are no agents");
+          }
+          return known;
+        });
+    switch (action) {
+      case "start" -> startAgent(node, kit);
+      case "stop" -> end(kit::currentAgent, "agent of " + node, false);
+      case "kill" -> end(kit::currentAgent, "agent of " + node, true);
+      case "restart" -> {
+        if (desk.ask(() -> kit.currentAgent().state() != MeshProcess.State.STOPPED)) {
+          end(kit::currentAgent, "agent of " + node, false);
+        }
+        startAgent(node, kit);
+      }
+      case "upgrade" -> upgrade(node, kit);
+      default ->
+          throw new LabException(
+              "agent " + action + " (expected: start, stop, kill, restart or upgrade)");
+    }
+  }
+
+  private void startAgent(String node, NodeKit kit) {
+    desk.ask(() -> {
+      if (kit.currentAgent().state() != MeshProcess.State.STOPPED) {
+        throw new LabException(
+            "the agent of " + node + " runs already, pid " + kit.currentAgent().pid());
+      }
+      kit.currentAgent().start();
+      return node;
+    });
+    waitFor(
+        () -> kit.currentAgent().state() != MeshProcess.State.STARTING,
+        AGENT_STARTS,
+        () -> "the agent of " + node + " is not ready; see `weir lab logs agent/" + node + "`");
+    if (desk.ask(() -> kit.currentAgent().state() == MeshProcess.State.STOPPED)) {
+      throw new LabException(
+          "the agent of " + node + " ended at once; see `weir lab logs agent/" + node + "`");
+    }
+  }
+
+  private void end(Supplier<MeshProcess> process, String title, boolean kill) {
+    desk.ask(() -> {
+      if (process.get().state() == MeshProcess.State.STOPPED) {
+        throw new LabException("the " + title + " does not run");
+      }
+      process.get().signal(kill);
+      return title;
+    });
+    waitFor(
+        () -> process.get().state() == MeshProcess.State.STOPPED,
+        AGENT_ENDS,
+        () -> "the " + title + " has not ended");
+  }
+
+  /** The new one runs beside the old one until it has all pods; then the old one may go. */
+  private void upgrade(String node, NodeKit kit) {
+    desk.ask(() -> {
+      if (kit.currentAgent().state() != MeshProcess.State.READY) {
+        throw new LabException(
+            "the agent of "
+                + node
+                + " is not ready, so there is nothing to take over from; use start");
+      }
+      MeshProcess old = kit.currentAgent();
+      kit.former = old;
+      kit.agent = newAgent(nodeNamed(node), kit, true);
+      kit.currentAgent().start();
+      return node;
+    });
+    try {
+      waitFor(
+          () -> kit.currentAgent().state() != MeshProcess.State.STARTING,
+          AGENT_STARTS,
+          () ->
+              "the new agent of "
+                  + node
+                  + " is not ready; the old one stays; see `weir lab logs agent/"
+                  + node
+                  + "`");
+    } catch (LabException e) {
+      desk.ask(() -> {
+        kit.currentAgent().signal(true);
+        kit.agent = kit.former;
+        kit.former = null;
+        return node;
+      });
+      throw e;
+    }
+    desk.ask(() -> {
+      if (kit.former != null) {
+        kit.former.signal(false);
+      }
+      return node;
+    });
+    waitFor(
+        () -> kit.former == null || kit.former.state() == MeshProcess.State.STOPPED,
+        AGENT_ENDS,
+        () -> "the old agent of " + node + " has not ended");
+    desk.ask(() -> {
+      kit.former = null;
+      return node;
+    });
+  }
+
+  void control(String action) {
+    MeshProcess process =
+        desk.ask(() -> {
+          if (control == null) {
+            throw new LabException(
+                "lab " + paths.lab() + " is up without a mesh, so there is no control plane");
+          }
+          return control;
+        });
+    switch (action) {
+      case "start" -> start(process);
+      case "stop" -> end(() -> process, "control plane", false);
+      case "kill" -> end(() -> process, "control plane", true);
+      case "restart" -> {
+        if (desk.ask(() -> process.state() != MeshProcess.State.STOPPED)) {
+          end(() -> process, "control plane", false);
+        }
+        start(process);
+      }
+      default ->
+          throw new LabException("control " + action + " (expected: start, stop, kill or restart)");
+    }
+  }
+
+  private void start(MeshProcess process) {
+    desk.ask(() -> {
+      if (process.state() != MeshProcess.State.STOPPED) {
+        throw new LabException("the control plane runs already, pid " + process.pid());
+      }
+      process.start();
+      return process;
+    });
+    waitFor(
+        () -> process.state() != MeshProcess.State.STARTING,
+        AGENT_STARTS,
+        () -> "the control plane is not ready; see `weir lab logs control`");
+    if (desk.ask(() -> process.state() == MeshProcess.State.STOPPED)) {
+      throw new LabException("the control plane ended at once; see `weir lab logs control`");
+    }
+  }
+
+  Json status() {
+    return desk.ask(this::currentStatus);
+  }
+
+  // From here on: the desk.
+
+  private LabNode nodeNamed(String name) {
+    LabNode node = nodes.get(name);
+    if (node == null) {
+      throw new LabException("no node '" + name + "'");
+    }
+    return node;
+  }
+
+  private boolean startControl() {
+    control =
+        new MeshProcess(
+            desk,
+            "control plane",
+            cgroups.resolve(paths.controlName()),
+            paths.controlName(),
+            List.of(
+                "control",
+                "--source-dir",
+                paths.state().toString(),
+                "--listen",
+                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_PORT,
+                "--admin-socket",
+                paths.control().resolve("admin.sock").toString()),
+            paths.control().resolve("log"),
+            () ->
+                listens(
+                    paths.controlName(),
+                    Addressing.of(Addressing.CONTROL_V4),
+                    Addressing.CONTROL_PORT),
+            () -> processChanged(control, paths.control().resolve("pid")));
+    publish();
+    control.start();
+    return true;
+  }
+
+  private boolean listens(String netns, InetAddress address, int port) {
+    return prober.connects(netns, address, port);
+  }
+
+  private void open(LabNode node) {
+    NodeKit kit = new NodeKit();
+    kits.put(node.name(), kit);
+    if (!mesh) {
+      return;
+    }
+    Path folder = paths.node(node.name());
+    try {
+      Files.createDirectories(folder);
+    } catch (IOException e) {
+      throw new LabException(folder + ": cannot be made: " + e.getMessage(), e);
+    }
+    kit.enroller =
+        new Enroller(desk, node.name(), folder.resolve("zds.sock"), () -> workloadsOn(node), this);
+    kit.agent = newAgent(node, kit, false);
+    kit.agent.start();
+  }
+
+  private MeshProcess newAgent(LabNode node, NodeKit kit, boolean takesOver) {
+    Path folder = paths.node(node.name());
+    Path nodeCgroup = cgroups.resolve(paths.nodeName(node.name()));
+    List<String> arguments =
+        new ArrayList<>(
+            List.of(
+                "agent",
+                "--node",
+                node.name(),
+                "--zds",
+                folder.resolve("zds.sock").toString(),
+                "--xds",
+                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_PORT,
+                "--cgroup",
+                nodeCgroup.toString(),
+                "--bpffs",
+                paths.bpffs(node.name()).toString(),
+                "--node-ip",
+                Addressing.nodeV4(node.number()) + "," + Addressing.nodeV6(node.number()),
+                "--admin-socket",
+                folder.resolve("admin.sock").toString(),
+                "--dns-upstream",
+                Addressing.DNS.getHostAddress() + ":53"));
+    arguments.addAll(agentArgs);
+    int syncedBefore = kit.synced.get();
+    String netns = paths.nodeName(node.name());
+    return new MeshProcess(
+        desk,
+        "agent of " + node.name(),
+        nodeCgroup.resolve("agent"),
+        netns,
+        arguments,
+        folder.resolve("agent.log"),
+        // While two run, either may answer on the readiness port: the new one is ready when it has
+        // had all pods, too.
+        () ->
+            (!takesOver || kit.synced.get() > syncedBefore)
+                && prober.answers(netns, 15021, "/healthz/ready"),
+        () -> {
+          processChanged(kit.agent, folder.resolve("agent.pid"));
+          learnVersion(node, kit);
+        });
+  }
+
+  private void processChanged(@Nullable MeshProcess process, Path pidFile) {
+    try {
+      if (process != null && process.pid() > 0) {
+        Files.writeString(pidFile, process.pid() + "\n");
+      } else {
+        Files.deleteIfExists(pidFile);
+      }
+    } catch (IOException e) {
+      Log.warn(pidFile + ": " + e.getMessage());
+    }
+    touch();
+  }
+
+  private void learnVersion(LabNode node, NodeKit kit) {
+    if (kit.currentAgent().state() != MeshProcess.State.READY) {
+      return;
+    }
+    Path socket = paths.node(node.name()).resolve("admin.sock");
+    Thread.ofVirtual()
+        .start(() -> {
+          String version = AdminDoor.get(socket, "/status").get("version").text();
+          desk.post(() -> kit.version = version);
+        });
+  }
+
+  private List<Enroller.Workload> workloadsOn(LabNode node) {
+    return enrolled.values().stream()
+        .filter(pod -> pod.node.equals(node))
+        .map(Lab::workload)
+        .toList();
+  }
+
+  private static Enroller.Workload workload(PodRun run) {
+    Pod pod = run.pod();
+    return new Enroller.Workload(
+        pod.metadata().uid(),
+        pod.namespace(),
+        pod.name(),
+        pod.spec().serviceAccountName(),
+        run.netns);
+  }
+
+  private PodRun run(String namespace, String name) {
+    PodRun pod = pods.get(namespace + "/" + name);
+    if (pod == null) {
+      throw new LabException("no pod " + namespace + "/" + name);
+    }
+    return pod;
+  }
+
+  private boolean exists(String key) {
+    return objects.get(key) != null
+        || pods.values().stream().anyMatch(pod -> pod.pod().key().equals(key) && !pod.stopping());
+  }
+
+  private KubeObject existing(String kind, String namespace, String name) {
+    String word = Objects.kind(kind);
+    if (word.equals("Pod")) {
+      return run(namespace, name).pod();
+    }
+    KubeObject object = objects.get(Objects.key(word, namespace, name));
+    if (object == null) {
+      throw new LabException(readable(Objects.key(word, namespace, name)) + " does not exist");
+    }
+    return object;
+  }
+
+  /**
+   * {@code deployment/web} for the key {@code Deployment default/web}; other namespaces are named.
+   */
+  private static String readable(String key) {
+    int blank = key.indexOf(' ');
+    String name = key.substring(blank + 1);
+    String kind = key.substring(0, blank).toLowerCase(Locale.ROOT);
+    int slash = name.indexOf('/');
+    return slash < 0
+        ? kind + "/" + name
+        : kind + "/" + name.substring(slash + 1) + " (" + name.substring(0, slash) + ")";
+  }
+
+  /** Throws where something could not be done, before anything is. */
+  private boolean plan(List<Manifest> manifests) {
+    for (Manifest manifest : manifests) {
+      try {
+        switch (manifest.object()) {
+          case Pod pod -> {
+            PodRun run = pods.get(pod.namespace() + "/" + pod.name());
+            if (run != null && run.stopping()) {
+              throw new LabException(
+                  "pod " + pod.namespace() + "/" + pod.name() + " is still ending; try again");
+            }
+            if (run != null && !sameSpec(pod.spec(), run.pod().spec())) {
+              throw new LabException(
+                  "pod "
+                      + pod.namespace()
+                      + "/"
+                      + pod.name()
+                      + ": the spec of a pod cannot change while it lives; delete it first");
+            }
+          }
+          case Service service -> serviceAddresses.check(service);
+          default -> {
+            // Nothing that could be in the way.
+          }
+        }
+      } catch (LabException e) {
+        throw new LabException(manifest.where() + ": " + e.getMessage(), e);
+      }
+    }
+    return true;
+  }
+
+  private static boolean sameSpec(PodSpec wanted, PodSpec present) {
+    return wanted.nodeName().isEmpty()
+        ? wanted.equals(present.withNodeName(""))
+        : wanted.equals(present);
+  }
+
+  private List<String> commit(List<Manifest> manifests) {
+    List<String> lines = new ArrayList<>();
+    for (Manifest manifest : manifests) {
+      KubeObject object = manifest.object();
+      String verb;
+      if (object instanceof Pod pod) {
+        verb = commit(pod);
+      } else {
+        KubeObject before = objects.get(object.key());
+        KubeObject now = born(object, before);
+        if (now instanceof Service service) {
+          now =
+              serviceAddresses.settle(service, before instanceof Service earlier ? earlier : null);
+        }
+        verb = before == null ? "created" : before.equals(now) ? "unchanged" : "configured";
+        objects.put(now);
+        if (now instanceof ConfigMap || now instanceof Secret) {
+          pods.values().forEach(PodRun::refreshVolumes);
+        }
+      }
+      lines.add(readable(object.key()) + " " + verb);
+    }
+    touch();
+    return lines;
+  }
+
+  private String commit(Pod pod) {
+    PodRun run = pods.get(pod.namespace() + "/" + pod.name());
+    if (run == null) {
+      create(pod, "", "");
+      return "created";
+    }
+    Metadata present = run.pod().metadata();
+    Map<String, String> annotations = new LinkedHashMap<>(pod.metadata().annotations());
+    String status = present.annotations().get(Annotations.STATUS);
+    if (status != null) {
+      annotations.put(Annotations.STATUS, status);
+    }
+    Metadata now = present.withLabels(pod.metadata().labels()).withAnnotations(annotations);
+    if (now.equals(present)) {
+      return "unchanged";
+    }
+    run.replaceMetadata(now);
+    return "configured";
+  }
+
+  private static KubeObject born(KubeObject object, @Nullable KubeObject before) {
+    Metadata metadata = object.metadata();
+    if (before != null) {
+      return withMetadata(
+          object,
+          metadata
+              .withUid(before.metadata().uid())
+              .withCreationTimestamp(before.metadata().creationTimestamp()));
+    }
+    return withMetadata(object, born(metadata));
+  }
+
+  private static Metadata born(Metadata metadata) {
+    Metadata named =
+        metadata.uid().isEmpty() ? metadata.withUid(UUID.randomUUID().toString()) : metadata;
+    return named.withCreationTimestamp(Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
+  }
+
+  private static KubeObject withMetadata(KubeObject object, Metadata metadata) {
+    return switch (object) {
+      case Namespace namespace -> new Namespace(metadata);
+      case ServiceAccount account -> new ServiceAccount(metadata);
+      case Node node -> new Node(metadata, node.addresses(), node.podCidrs(), node.conditions());
+      case ConfigMap map -> new ConfigMap(metadata, map.data(), map.binaryData());
+      case Secret secret -> new Secret(metadata, secret.type(), secret.data());
+      case Pod pod -> pod.withMetadata(metadata);
+      case Deployment deployment ->
+          new Deployment(
+              metadata, deployment.replicas(), deployment.selector(), deployment.template());
+      case ReplicaSet set ->
+          new ReplicaSet(metadata, set.replicas(), set.selector(), set.template());
+      case StatefulSet set ->
+          new StatefulSet(
+              metadata,
+              set.replicas(),
+              set.selector(),
+              set.serviceName(),
+              set.parallel(),
+              set.template());
+      case DaemonSet set -> new DaemonSet(metadata, set.selector(), set.template());
+      case Job job ->
+          new Job(
+              metadata, job.completions(), job.parallelism(), job.backoffLimit(), job.template());
+      case EndpointSlice slice ->
+          new EndpointSlice(metadata, slice.addressType(), slice.endpoints(), slice.ports());
+      case Service service ->
+          new Service(
+              metadata,
+              service.type(),
+              service.headless(),
+              service.clusterIps(),
+              service.selector(),
+              service.ports(),
+              service.externalName(),
+              service.ipFamilies(),
+              service.ipFamilyPolicy(),
+              service.publishNotReadyAddresses(),
+              service.localOnly(),
+              service.preference());
+    };
+  }
+
+  private void create(Pod pod, String owner, String revision) {
+    LabNode node = placement.place(pod.spec(), nodes.values());
+    if (node == null) {
+      Log.warn(pod.key() + ": no node fits its nodeName and nodeSelector");
+      unplaced.put(
+          owner.isEmpty() ? pod.key() : owner,
+          "no node fits its nodeName and nodeSelector " + pod.spec().nodeSelector());
+      return;
+    }
+    int number = freeNumber(node);
+    Pod born = new Pod(born(pod.metadata()), pod.spec().withNodeName(node.name()), PodStatus.NONE);
+    PodRun run =
+        new PodRun(
+            this,
+            born,
+            node,
+            number,
+            owner,
+            revision,
+            cgroups.resolve(paths.nodeName(node.name())));
+    pods.put(pod.namespace() + "/" + pod.name(), run);
+    run.begin();
+  }
+
+  /** The lowest that is free: addresses are used again soon, as on a small and busy cluster. */
+  private int freeNumber(LabNode node) {
+    Set<Integer> taken = new HashSet<>();
+    pods.values().stream()
+        .filter(pod -> pod.node.equals(node))
+        .forEach(pod -> taken.add(pod.number));
+    for (int number = Addressing.FIRST_POD; number <= Addressing.LAST_POD; number++) {
+      if (!taken.contains(number)) {
+        return number;
+      }
+    }
+    throw new LabException(
+        "node " + node.name() + " has no free pod address (10.244." + node.number() + ".0/24)");
+  }
+
+  private void remove(String key) {
+    unplaced.remove(key);
+    KubeObject object = objects.remove(key);
+    if (object instanceof Service service) {
+      serviceAddresses.release(service);
+    }
+    boolean whole = object instanceof Namespace || key.startsWith("Namespace ");
+    String namespace = key.substring(key.indexOf(' ') + 1);
+    for (PodRun pod : List.copyOf(pods.values())) {
+      if (pod.pod().key().equals(key)
+          || pod.owner.equals(key)
+          || (whole && pod.pod().namespace().equals(namespace))) {
+        pod.stop();
+      }
+    }
+    if (whole) {
+      objects.all().stream()
+          .filter(o -> o.namespace().equals(namespace))
+          .map(KubeObject::key)
+          .toList()
+          .forEach(this::remove);
+    }
+    touch();
+  }
+
+  /** Soon: several pieces of news that come at once are one look. */
+  private void touch() {
+    desk.assertHere();
+    if (!reconciling) {
+      reconciling = true;
+      desk.post(this::reconcile);
+    }
+  }
+
+  private void reconcile() {
+    reconciling = false;
+    pods.values().forEach(PodRun::settle);
+    for (KubeObject object : objects.all()) {
+      List<PodRun> owned =
+          pods.values().stream().filter(pod -> pod.owner.equals(object.key())).toList();
+      Workloads.Step step = workloads.step(object, owned, nodes.values());
+      for (Workloads.Wanted wanted : step.make()) {
+        if (!unplaced.containsKey(wanted.owner())) {
+          create(wanted.pod(), wanted.owner(), wanted.revision());
+        }
+      }
+      step.stop().forEach(PodRun::stop);
+    }
+    enrol();
+    publish();
+    pods.values().forEach(PodRun::proceed);
+    answerWaiters();
+  }
+
+  private boolean optedIn(PodRun pod) {
+    if (!mesh) {
+      return false;
+    }
+    try {
+      return Enrolment.of(pod.pod(), objects.namespace(pod.pod().namespace())).enrolled();
+    } catch (AnnotationException e) {
+      Log.warn(pod.pod().key() + ": " + e.getMessage());
+      return false;
+    }
+  }
+
+  private void enrol() {
+    for (PodRun pod : pods.values()) {
+      String uid = pod.pod().metadata().uid();
+      boolean wanted =
+          pod.hasSandbox()
+              && (pod.stage() == PodRun.Stage.ENROLLING || pod.stage() == PodRun.Stage.RUNNING)
+              && optedIn(pod);
+      Enroller enroller = kit(pod.node).enroller;
+      if (enroller == null) {
+        continue;
+      }
+      if (wanted && !enrolled.containsKey(uid)) {
+        enrolled.put(uid, pod);
+        enroller.add(workload(pod));
+      } else if (!wanted && !pod.stopping() && enrolled.containsKey(uid)) {
+        withdraw(uid, enroller);
+      }
+      showEnrolment(pod);
+    }
+  }
+
+  private void withdraw(String uid, Enroller enroller) {
+    enrolled.remove(uid);
+    verdicts.remove(uid);
+    enroller.delete(uid);
+  }
+
+  private void showEnrolment(PodRun pod) {
+    String uid = pod.pod().metadata().uid();
+    String word = null;
+    if (enrolled.containsKey(uid) || (optedIn(pod) && !pod.stopping())) {
+      String verdict = verdicts.get(uid);
+      if (verdict == null) {
+        Enroller enroller = kit(pod.node).enroller;
+        boolean agent = enroller != null && enroller.connected();
+        word =
+            "pending: "
+                + (agent
+                    ? "the agent has not answered yet"
+                    : "no agent runs on " + pod.node.name());
+      } else {
+        word = verdict.isEmpty() ? "enrolled" : "refused: " + verdict;
+      }
+    }
+    Map<String, String> annotations = new LinkedHashMap<>(pod.pod().metadata().annotations());
+    String before =
+        word == null
+            ? annotations.remove(Annotations.STATUS)
+            : annotations.put(Annotations.STATUS, word);
+    if (!java.util.Objects.equals(before, word)) {
+      pod.replaceMetadata(pod.pod().metadata().withAnnotations(annotations));
+    }
+  }
+
+  private NodeKit kit(LabNode node) {
+    NodeKit kit = kits.get(node.name());
+    if (kit == null) {
+      throw new IllegalStateException("node " + node.name() + " has no kit");
+    }
+    return kit;
+  }
+
+  private void publish() {
+    List<Pod> current = pods.values().stream().map(PodRun::pod).toList();
+    List<EndpointSlice> slices = new ArrayList<>(objects.all(EndpointSlice.class));
+    for (Service service : objects.all(Service.class)) {
+      slices.addAll(Endpoints.slices(service, current, node -> zones.getOrDefault(node, "")));
+    }
+    backed =
+        objects.all(Service.class).stream()
+            .map(service ->
+                new ServiceRules.Backed(
+                    service,
+                    slices.stream()
+                        .filter(slice ->
+                            slice.namespace().equals(service.namespace())
+                                && slice.serviceName().equals(service.name()))
+                        .toList()))
+            .toList();
+    Map<String, KubeObject> namespaces = new TreeMap<>();
+    Map<String, KubeObject> accounts = new TreeMap<>();
+    for (String name : namespaceNames()) {
+      Namespace known = objects.namespace(name);
+      namespaces.put(name, known != null ? known : new Namespace(Metadata.named("", name)));
+      accounts.put(name + "/default", new ServiceAccount(Metadata.named(name, "default")));
+    }
+    for (Pod pod : current) {
+      String account = pod.spec().serviceAccountName();
+      accounts.putIfAbsent(
+          pod.namespace() + "/" + account,
+          new ServiceAccount(Metadata.named(pod.namespace(), account)));
+    }
+    objects
+        .all(ServiceAccount.class)
+        .forEach(account -> accounts.put(account.namespace() + "/" + account.name(), account));
+    dns.know(backed, Set.copyOf(namespaces.keySet()));
+    rules = ServiceRules.script(backed);
+    applyRules();
+    List<KubeObject> shown = new ArrayList<>();
+    nodes.values().forEach(node -> shown.add(nodeObject(node)));
+    shown.addAll(namespaces.values());
+    shown.addAll(accounts.values());
+    shown.addAll(objects.all(Service.class));
+    shown.addAll(slices);
+    shown.addAll(current);
+    state.show(shown);
+  }
+
+  private Set<String> namespaceNames() {
+    Set<String> names = new LinkedHashSet<>(List.of("default"));
+    objects
+        .all()
+        .forEach(
+            object -> names.add(object instanceof Namespace ? object.name() : object.namespace()));
+    pods.values().forEach(pod -> names.add(pod.pod().namespace()));
+    return names;
+  }
+
+  private static Node nodeObject(LabNode node) {
+    return new Node(
+        Metadata.named("", node.name()).withLabels(Placement.labels(node)),
+        List.of(
+            Addressing.of(Addressing.nodeV4(node.number())),
+            Addressing.of(Addressing.nodeV6(node.number()))),
+        List.of(Addressing.podsV4(node.number()), Addressing.podsV6(node.number())),
+        List.of(Condition.of(Condition.READY, true)));
+  }
+
+  /** One nft a node at a time; the latest rules win. */
+  private void applyRules() {
+    for (LabNode node : nodes.values()) {
+      NodeKit kit = kit(node);
+      if (kit.rulesInHand || kit.rulesApplied.equals(rules)) {
+        continue;
+      }
+      kit.rulesInHand = true;
+      String script = rules;
+      desk.delegate(
+          () ->
+              Command.run(
+                  List.of(
+                      "nsenter",
+                      "--net=/run/netns/" + paths.nodeName(node.name()),
+                      "nft",
+                      "-f",
+                      "-"),
+                  script),
+          done -> {
+            kit.rulesInHand = false;
+            kit.rulesApplied = script;
+            applyRules();
+            answerWaiters();
+          },
+          e -> {
+            kit.rulesInHand = false;
+            kit.rulesApplied = script;
+            Log.warn(
+                "node "
+                    + node.name()
+                    + ": ClusterIPs are not as they should be: "
+                    + e.getMessage());
+          });
+    }
+  }
+
+  private void answerWaiters() {
+    for (Waiter waiter : List.copyOf(waiters)) {
+      if (waiter.done().getAsBoolean()) {
+        waiters.remove(waiter);
+        waiter.future().complete(true);
+      }
+    }
+  }
+
+  /** What is not ready, a line each. */
+  private List<String> missing() {
+    List<String> missing = new ArrayList<>();
+    if (control != null && control.state() != MeshProcess.State.READY) {
+      missing.add(
+          "the control plane is " + word(control.state()) + "; see `weir lab logs control`");
+    }
+    for (LabNode node : nodes.values()) {
+      NodeKit kit = kit(node);
+      if (kit.agent != null && kit.agent.state() != MeshProcess.State.READY) {
+        missing.add(
+            "the agent of "
+                + node.name()
+                + " is "
+                + word(kit.agent.state())
+                + "; see `weir lab logs agent/"
+                + node.name()
+                + "`");
+      }
+      if (!kit.rulesApplied.equals(rules)) {
+        missing.add("ClusterIPs of " + node.name() + " are being written");
+      }
+    }
+    unplaced.forEach((key, why) -> missing.add(readable(key) + ": " + why));
+    for (PodRun run : pods.values()) {
+      Pod pod = run.pod();
+      boolean ends = pod.spec().restartPolicy() != PodSpec.RestartPolicy.ALWAYS;
+      String phase = run.status().phase();
+      boolean well =
+          ends ? phase.equals("Running") || phase.equals("Succeeded") : run.status().ready();
+      if (run.stopping()) {
+        missing.add(readable(pod.key()) + " is ending");
+      } else if (!well) {
+        String why = run.trouble();
+        String enrolment =
+            pod.metadata().annotations().getOrDefault(Annotations.STATUS, "enrolled");
+        missing.add(
+            readable(pod.key())
+                + " is "
+                + phase
+                + (why.isEmpty() ? "" : ": " + why)
+                + (enrolment.equals("enrolled") ? "" : "; mesh: " + enrolment));
+      }
+    }
+    for (KubeObject object : objects.all()) {
+      long owned =
+          pods.values().stream()
+              .filter(pod -> pod.owner.equals(object.key()) && !pod.stopping())
+              .count();
+      int want =
+          switch (object) {
+            case Deployment deployment -> deployment.replicas();
+            case StatefulSet set -> set.replicas();
+            case ReplicaSet set -> set.replicas();
+            default -> 0;
+          };
+      if (owned < want) {
+        missing.add(readable(object.key()) + ": " + owned + " of " + want + " pods");
+      }
+    }
+    return missing;
+  }
+
+  private static String word(MeshProcess.State state) {
+    return state.name().toLowerCase(Locale.ROOT);
+  }
+
+  private Json currentStatus() {
+    List<Json> nodeList = new ArrayList<>();
+    for (LabNode node : nodes.values()) {
+      NodeKit kit = kit(node);
+      MeshProcess agent = kit.agent;
+      Json.Builder json = Json.object().with("name", node.name()).with("zone", node.zone());
+      json.with("ips", List.of(Addressing.nodeV4(node.number()), Addressing.nodeV6(node.number())));
+      json.with("netns", paths.nodeName(node.name()));
+      json.with(
+          "agent",
+          Json.object()
+              .with("pid", agent == null ? 0.0 : (double) agent.pid())
+              .with("state", agent == null ? "stopped" : word(agent.state()))
+              .with("rssKiB", agent == null ? 0.0 : (double) agent.rssKib())
+              .with("version", kit.version)
+              .build());
+      nodeList.add(json.build());
+    }
+    List<Json> podList = new ArrayList<>();
+    for (PodRun run : pods.values()) {
+      Pod pod = run.pod();
+      PodStatus status = run.status();
+      podList.add(
+          Json.object()
+              .with("namespace", pod.namespace())
+              .with("name", pod.name())
+              .with("node", run.node.name())
+              .with(
+                  "ips",
+                  status.podIps().stream()
+                      .map(InetAddress::getHostAddress)
+                      .map(Lab::compressed)
+                      .toList())
+              .with("phase", pod.metadata().terminating() ? "Terminating" : status.phase())
+              .with("ready", status.ready())
+              .with("enrolled", "".equals(verdicts.get(pod.metadata().uid())))
+              .with(
+                  "identity",
+                  "spiffe://cluster.local/ns/"
+                      + pod.namespace()
+                      + "/sa/"
+                      + pod.spec().serviceAccountName())
+              .with("netns", run.netns)
+              .with("uid", pod.metadata().uid())
+              .with("mesh", pod.metadata().annotations().getOrDefault(Annotations.STATUS, ""))
+              .with("restarts", status.containers().stream().mapToInt(c -> c.restarts()).sum())
+              .with("message", run.trouble())
+              .build());
+    }
+    List<Json> serviceList = new ArrayList<>();
+    for (ServiceRules.Backed each : backed) {
+      serviceList.add(serviceStatus(each));
+    }
+    return Json.object()
+        .with("name", paths.lab())
+        .with("nodes", Json.of(nodeList))
+        .with(
+            "control",
+            Json.object()
+                .with("pid", control == null ? 0.0 : (double) control.pid())
+                .with("state", control == null ? "stopped" : word(control.state()))
+                .with("rssKiB", control == null ? 0.0 : (double) control.rssKib())
+                .build())
+        .with("pods", Json.of(podList))
+        .with("services", Json.of(serviceList))
+        .with("missing", missing())
+        .build();
+  }
+
+  private static Json serviceStatus(ServiceRules.Backed each) {
+    Service service = each.service();
+    List<Json> ports =
+        service.ports().stream()
+            .map(port ->
+                Json.object()
+                    .with("name", port.name())
+                    .with("port", port.port())
+                    .with("protocol", port.protocol())
+                    .with("targetPort", port.targetPort().toString())
+                    .build())
+            .toList();
+    List<Json> endpoints = new ArrayList<>();
+    for (EndpointSlice slice : each.slices()) {
+      for (EndpointSlice.Endpoint endpoint : slice.endpoints()) {
+        for (InetAddress address : endpoint.addresses()) {
+          endpoints.add(
+              Json.object()
+                  .with("address", compressed(address.getHostAddress()))
+                  .with("pod", endpoint.pod())
+                  .with("node", endpoint.nodeName())
+                  .with("ready", endpoint.ready())
+                  .with("serving", endpoint.serving())
+                  .with("terminating", endpoint.terminating())
+                  .build());
+        }
+      }
+    }
+    return Json.object()
+        .with("namespace", service.namespace())
+        .with("name", service.name())
+        .with(
+            "clusterIPs",
+            service.clusterIps().stream()
+                .map(InetAddress::getHostAddress)
+                .map(Lab::compressed)
+                .toList())
+        .with("ports", Json.of(ports))
+        .with("endpoints", Json.of(endpoints))
+        .build();
+  }
+
+  /**
+   * fd00:244:1::2 for Java's fd00:244:1:0:0:0:0:2 (RFC 5952, as far as the lab's own addresses need
+   * it).
+   */
+  private static String compressed(String address) {
+    return address.replaceFirst("(:0){2,}:", "::").replaceFirst("(:0){2,}$", "::");
+  }
+
+  // PodRun.Ward
+
+  @Override
+  public Desk desk() {
+    return desk;
+  }
+
+  @Override
+  public Paths paths() {
+    return paths;
+  }
+
+  @Override
+  public Objects objects() {
+    return objects;
+  }
+
+  @Override
+  public Tokens tokens() {
+    return tokens;
+  }
+
+  @Override
+  public Wiring wiring() {
+    return wiring;
+  }
+
+  @Override
+  public Prober prober() {
+    return prober;
+  }
+
+  @Override
+  public boolean mayStart(PodRun pod) {
+    return !optedIn(pod) || "".equals(verdicts.get(pod.pod().metadata().uid()));
+  }
+
+  @Override
+  public void changed(PodRun pod) {
+    touch();
+  }
+
+  @Override
+  public void withdrawn(PodRun pod) {
+    Enroller enroller = kit(pod.node).enroller;
+    String uid = pod.pod().metadata().uid();
+    if (enroller != null && enrolled.containsKey(uid)) {
+      withdraw(uid, enroller);
+    }
+  }
+
+  @Override
+  public void gone(PodRun pod) {
+    pods.remove(pod.pod().namespace() + "/" + pod.pod().name(), pod);
+    touch();
+  }
+
+  // Enroller.Register
+
+  @Override
+  public void answered(String uid, String error) {
+    if (enrolled.containsKey(uid)) {
+      verdicts.put(uid, error);
+      touch();
+    }
+  }
+
+  @Override
+  public void synced(String node) {
+    NodeKit kit = kits.get(node);
+    if (kit != null) {
+      kit.synced.incrementAndGet();
+    }
+    touch();
+  }
+
+  @Override
+  public void disconnected(String node, boolean last) {
+    touch();
+  }
+
+  @Override
+  public void close() {
+    dns.close();
+    crossing.close();
+    desk.close();
+  }
+}
