@@ -45,7 +45,7 @@ record PodEntry(Path folder) {
               Files.readString(folder.resolve("cwd")).strip(),
               optional("uid"),
               optional("gid"),
-              words(Files.readString(folder.resolve("env"))));
+              words(Files.readString(folder.resolve("env")))));
       words.addAll(argv);
       return words;
     } catch (NoSuchFileException e) {
@@ -101,6 +101,8 @@ record PodEntry(Path folder) {
 
   /** What NULs end. */
   private static List<String> words(String text) {
-    return text.isEmpty() ? List.of() : List.of(text.substring(0, text.length() - 1).split("\0", -1));
+    return text.isEmpty()
+        ? List.of()
+        : List.of(text.substring(0, text.length() - 1).split("\0", -1));
   }
 }

@@ -183,8 +183,10 @@ final class Sandbox {
         mount -t sysfs -o ro sysfs "$R/sys"
         mount --rbind /dev "$R/dev"
         mount -t tmpfs -o mode=1777 shm "$R/dev/shm"
-        mkdir -p "$R/run/weir-lab" "$R/.machine"
-        mount -t tmpfs -o mode=700,size=4k none "$R/run/weir-lab"
+        mkdir -p "$R/.machine"
+        for hidden in weir-lab netns; do
+          [ ! -d "$R/run/$hidden" ] || mount -t tmpfs -o mode=700,size=4k none "$R/run/$hidden"
+        done
         """);
     script.append("hostname ").append(quoted(hostname)).append('\n');
     // From here on the pod's root is the root: a mount path with links in it (/var/run) must not be
