@@ -9,7 +9,6 @@ final class Errno {
   static final int EBADF = 9;
   static final int EACCES = 13;
   static final int EEXIST = 17;
-  static final int ENODEV = 19;
   static final int EINVAL = 22;
   static final int ENOSPC = 28;
   static final int ENAMETOOLONG = 36;
@@ -23,11 +22,7 @@ final class Errno {
   static final int ENOTSOCK = 88;
   static final int ECONNABORTED = 103;
   static final int EPIPE = 32;
-  static final int ECONNRESET = 104;
-  static final int ENOTCONN = 107;
   static final int EPROTO = 71;
-  static final int ENOBUFS = 105;
-  static final int E2BIG = 7;
 
   /** Not for user space by its name, yet bpf(2) returns it where a map type lacks an operation. */
   static final int ENOTSUPP = 524;

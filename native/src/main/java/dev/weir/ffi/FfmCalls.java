@@ -116,7 +116,7 @@ final class FfmCalls implements Calls {
       try {
         found = SymbolLookup.libraryLookup(library.file, Arena.global());
       } catch (IllegalArgumentException e) {
-        KernelException missing = missing(library, "not found");
+        KernelException missing = missing(library, "cannot be loaded");
         missing.initCause(e);
         throw missing;
       }

@@ -84,8 +84,8 @@ final class JnrCalls implements Calls {
           new KernelException(
               "dlopen",
               Errno.ELIBACC,
-              "%s: %s; install %s"
-                  .formatted(function.library.file, e.getMessage(), function.library.comesFrom));
+              "%s: cannot be loaded; install %s"
+                  .formatted(function.library.file, function.library.comesFrom));
       missing.initCause(e);
       throw missing;
     }

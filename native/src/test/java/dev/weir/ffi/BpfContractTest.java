@@ -25,6 +25,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -44,6 +45,7 @@ class BpfContractTest {
   private static final int UNUSED_TYPE = 4711;
 
   @Parameter String binding = "";
+  @TempDir Path folder = Path.of("");
 
   private Kernel kernel;
   private Bpf bpf;
@@ -390,14 +392,14 @@ class BpfContractTest {
   @Test
   void aCgroupLinkActsIsSwappedAndOutlivesItsOwnerByItsPin() throws Exception {
     try (ServerSocket server = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
-        Fd folder = kernel.namespaces().open(cgroup);
+        Fd group = kernel.namespaces().open(cgroup);
         Bpf.BpfObject object = contract()) {
       int port = server.getLocalPort();
       object.setGlobal("refused_port", key(Short.toUnsignedInt(Short.reverseBytes((short) port))));
       object.load();
       assertThat(connects(port)).isTrue();
       try (Bpf.BpfLink link =
-          object.program("refuse_port").attachCgroup(folder.number(), BPF_CGROUP_INET4_CONNECT)) {
+          object.program("refuse_port").attachCgroup(group.number(), BPF_CGROUP_INET4_CONNECT)) {
         assertThat(link.id()).isPositive();
         assertThat(connects(port)).isFalse();
         link.update(object.program("allow_all"));
@@ -579,11 +581,11 @@ class BpfContractTest {
   @Test
   void handMadeInstructionsAreLoadedOrRefusedWithTheVerifierSLog() throws Exception {
     byte[] returnOne = instructions(0xb7, 1, 0x95, 0);
-    try (Fd folder = kernel.namespaces().open(cgroup);
+    try (Fd group = kernel.namespaces().open(cgroup);
         Bpf.BpfProgram program =
             bpf.loadProgram(
                 BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, returnOne, "return_one");
-        Bpf.BpfLink link = program.attachCgroup(folder.number(), BPF_CGROUP_INET4_CONNECT)) {
+        Bpf.BpfLink link = program.attachCgroup(group.number(), BPF_CGROUP_INET4_CONNECT)) {
       assertThat(program.name()).isEqualTo("return_one");
       link.detach();
     }
@@ -606,7 +608,6 @@ class BpfContractTest {
 
   @Test
   void aBpffsIsMountedWhereThereIsNone() throws Exception {
-    Path folder = Files.createTempDirectory("weir-native-bpffs");
     Thread thread =
         Thread.ofPlatform()
             .start(() -> {
@@ -633,9 +634,9 @@ class BpfContractTest {
     for (int i = 0; i < 5; i++) {
       try (Bpf.BpfObject object = loaded();
           Bpf.RingBuffer ring = bpf.ringBuffer(object.map("events"), record -> {});
-          Fd folder = kernel.namespaces().open(cgroup);
+          Fd group = kernel.namespaces().open(cgroup);
           Bpf.BpfLink link =
-              object.program("allow_all").attachCgroup(folder.number(), BPF_CGROUP_INET4_CONNECT)) {
+              object.program("allow_all").attachCgroup(group.number(), BPF_CGROUP_INET4_CONNECT)) {
         burst(object, 3, 0);
         ring.poll(Duration.ZERO);
         object.map("shared").mmap();
