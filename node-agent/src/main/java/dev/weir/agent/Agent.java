@@ -9,6 +9,7 @@ import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.config.XdsClient;
 import dev.weir.agent.config.XdsOptions;
+import dev.weir.agent.dns.PodDns;
 import dev.weir.agent.enrolment.ZdsClient;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
@@ -22,6 +23,7 @@ import dev.weir.agent.transport.Transport;
 import dev.weir.ffi.Kernel;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.EventLoopGroup;
+import io.netty.util.NetUtil;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.time.InstantSource;
@@ -50,6 +52,7 @@ final class Agent implements AutoCloseable {
   private final Log log;
   private final Transport transport;
   private final Relays relays;
+  private final DnsOfPods names;
   private final Capture capture;
   private final ZdsClient zds;
   private final Admin admin;
@@ -116,6 +119,16 @@ final class Agent implements AutoCloseable {
               telemetry,
               Tuning.standard(ByteBufAllocator.DEFAULT),
               logs.room("relay"));
+      PodDns dns =
+          new PodDns(
+              xds,
+              options.clusterDomain(),
+              options.dnsUpstream(),
+              loops,
+              telemetry,
+              logs.room("dns"));
+      telemetry.add(dns);
+      this.names = new DnsOfPods(dns, sockets);
       this.zds =
           new ZdsClient(options.zds(), capture.enroller(), kernel.sockets(), logs.room("zds"));
       this.admin =
@@ -137,6 +150,7 @@ final class Agent implements AutoCloseable {
               logs.room("admin"));
       started.push(admin);
       capture.addListener(relays);
+      capture.addListener(names);
       capture.flows().sink(telemetry);
       capture.start();
       xds.onChange(this::follow);
@@ -202,9 +216,12 @@ final class Agent implements AutoCloseable {
   }
 
   private List<String> listeners(Pod pod) {
-    return relays.listeners(pod).stream()
-        .map(each -> each.getAddress().getHostAddress() + ":" + each.getPort())
-        .toList();
+    List<String> all = new ArrayList<>();
+    for (InetSocketAddress each : relays.listeners(pod)) {
+      all.add("tcp " + NetUtil.toSocketAddressString(each));
+    }
+    all.addAll(names.listeners(pod));
+    return all;
   }
 
   Capture capture() {

@@ -1,7 +1,9 @@
 package dev.weir.agent;
 
+import dev.weir.agent.dns.Upstreams;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.transport.Transport;
+import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
@@ -61,6 +63,8 @@ record Options(
       example: agent --node node-1 --zds /run/zds.sock --xds 10.0.0.1:15010 \\
                  --cgroup /sys/fs/cgroup --bpffs /sys/fs/bpf/weir
       """;
+
+  private static final Path RESOLV_CONF = Path.of("/etc/resolv.conf");
 
   private static final Set<String> WITH_VALUE =
       Set.of(
@@ -138,7 +142,7 @@ record Options(
         number("--workers", given.getOrDefault("--workers", Integer.toString(cores)), 1, 256),
         given.containsKey("--admin-socket") ? Path.of(given.get("--admin-socket")) : null,
         given.getOrDefault("--cluster-domain", "cluster.local"),
-        sockets(given.getOrDefault("--dns-upstream", "")),
+        upstreams(selfTestOnly ? "127.0.0.1:1" : given.get("--dns-upstream")),
         level(given.getOrDefault("--log-level", "info")),
         Duration.ofSeconds(number("--drain", given.getOrDefault("--drain", "5"), 0, 3600)),
         selfTestOnly);
@@ -204,37 +208,30 @@ record Options(
 
   private static List<InetAddress> addresses(String list) {
     List<InetAddress> addresses = new ArrayList<>();
-    for (String each : split(list)) {
-      addresses.add(address("--node-ip", each));
+    for (String each : list.isEmpty() ? List.<String>of() : List.of(list.split(",", -1))) {
+      try {
+        addresses.add(InetAddress.ofLiteral(each));
+      } catch (IllegalArgumentException e) {
+        throw new UsageException("--node-ip %s: not an IP address".formatted(each));
+      }
     }
     return List.copyOf(addresses);
   }
 
-  private static List<InetSocketAddress> sockets(String list) {
-    List<InetSocketAddress> sockets = new ArrayList<>();
-    for (String each : split(list)) {
-      int colon = each.lastIndexOf(':');
-      boolean bareV6 = each.indexOf(':') != colon && !each.startsWith("[");
-      boolean hasPort = colon > 0 && !bareV6 && !each.endsWith("]");
-      String host = hasPort ? each.substring(0, colon) : each;
-      if (host.startsWith("[") && host.endsWith("]")) {
-        host = host.substring(1, host.length() - 1);
+  private static List<InetSocketAddress> upstreams(@Nullable String given) {
+    if (given != null) {
+      try {
+        return Upstreams.parse(given);
+      } catch (IllegalArgumentException e) {
+        throw new UsageException("--dns-upstream %s: %s".formatted(given, e.getMessage()));
       }
-      int port = hasPort ? number("--dns-upstream port", each.substring(colon + 1), 1, 65535) : 53;
-      sockets.add(new InetSocketAddress(address("--dns-upstream", host), port));
     }
-    return List.copyOf(sockets);
-  }
-
-  private static List<String> split(String list) {
-    return list.isEmpty() ? List.of() : List.of(list.split(",", -1));
-  }
-
-  private static InetAddress address(String option, String text) {
     try {
-      return InetAddress.ofLiteral(text);
-    } catch (IllegalArgumentException e) {
-      throw new UsageException("%s %s: not an IP address".formatted(option, text));
+      return Upstreams.fromResolvConf(RESOLV_CONF);
+    } catch (IOException e) {
+      throw new UsageException(
+          "%s cannot be read (%s); --dns-upstream A:P names the servers"
+              .formatted(RESOLV_CONF, e.getMessage()));
     }
   }
 }

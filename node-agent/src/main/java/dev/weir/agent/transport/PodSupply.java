@@ -4,6 +4,7 @@ import dev.weir.ffi.Fd;
 import io.netty.channel.EventLoop;
 import io.netty.channel.socket.SocketChannel;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 
@@ -17,6 +18,8 @@ public final class PodSupply implements AutoCloseable {
 
   // Beyond this many connections waiting for one pod's first sockets, more are refused.
   private static final int MOST_WAITING = 4096;
+
+  private static final long BUSY_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
   private final PodSockets sockets;
   private final Fd netns;
@@ -72,6 +75,9 @@ public final class PodSupply implements AutoCloseable {
     private volatile int target;
     private volatile boolean used;
 
+    /** On the pod-sockets thread. */
+    private long lastTrip;
+
     Shelf(int mark) {
       this.mark = mark;
     }
@@ -122,11 +128,14 @@ public final class PodSupply implements AutoCloseable {
     }
 
     private void make() {
+      long now = System.nanoTime();
       Waiting next = waiting.peek();
-      if (next != null) {
-        // Somebody had to wait: have more next time. One connection alone leaves nothing behind.
+      if (next != null || now - lastTrip < BUSY_NANOS) {
+        // Somebody had to wait, or what was brought did not last: bring more. One connection alone
+        // leaves one socket behind.
         target = target == 0 && waitingCount.get() == 1 ? 1 : Math.clamp(target * 2L, 4, MOST);
       }
+      lastTrip = now;
       while (!closed && (next = waiting.poll()) != null) {
         waitingCount.decrementAndGet();
         Taker taker = next.taker;

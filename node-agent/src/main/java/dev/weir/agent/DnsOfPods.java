@@ -1,0 +1,98 @@
+package dev.weir.agent;
+
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.capture.PodListener;
+import dev.weir.agent.dns.DnsSockets;
+import dev.weir.agent.dns.PodDns;
+import dev.weir.agent.transport.PodSockets;
+import dev.weir.agent.transport.PodSupply;
+import io.netty.channel.ChannelHandler;
+import io.netty.channel.EventLoop;
+import io.netty.channel.socket.DatagramChannel;
+import io.netty.channel.socket.ServerSocketChannel;
+import io.netty.channel.socket.SocketChannel;
+import java.net.InetSocketAddress;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** Gives each enrolled pod its DNS, on sockets of its own namespace. */
+final class DnsOfPods implements PodListener {
+  private record Served(PodDns.Serving serving, PodSupply supply) {
+    void close() {
+      serving.close();
+      supply.close();
+    }
+  }
+
+  private final PodDns dns;
+  private final PodSockets sockets;
+  private final Map<Integer, Served> served = new ConcurrentHashMap<>();
+
+  DnsOfPods(PodDns dns, PodSockets sockets) {
+    this.dns = dns;
+    this.sockets = sockets;
+  }
+
+  @Override
+  public void enrolled(Pod pod) {
+    PodSupply supply = sockets.supply(pod.netns());
+    try {
+      served.put(pod.number(), new Served(dns.serve(pod, socketsOf(pod, supply)), supply));
+    } catch (RuntimeException e) {
+      supply.close();
+      throw e;
+    }
+  }
+
+  @Override
+  public void changed(Pod before, Pod now) {
+    // Names are looked up by the pod's namespace, which does not change.
+  }
+
+  @Override
+  public void withdrawn(Pod pod) {
+    Served gone = served.remove(pod.number());
+    if (gone != null) {
+      gone.close();
+    }
+  }
+
+  List<String> listeners(Pod pod) {
+    Served serving = served.get(pod.number());
+    return serving == null ? List.of() : serving.serving().listeners();
+  }
+
+  private DnsSockets socketsOf(Pod pod, PodSupply supply) {
+    return new DnsSockets() {
+      @Override
+      public DatagramChannel datagram(
+          EventLoop loop, InetSocketAddress address, ChannelHandler handler) {
+        return sockets.datagram(pod.netns(), loop, address, handler);
+      }
+
+      @Override
+      public ServerSocketChannel listen(
+          EventLoop loop, InetSocketAddress address, ChannelHandler handler) {
+        return sockets.listen(pod.netns(), loop, address, false, handler);
+      }
+
+      @Override
+      public void dial(EventLoop loop, Taker taker) {
+        supply.dialling(
+            loop,
+            new PodSupply.Taker() {
+              @Override
+              public void socket(SocketChannel channel) {
+                taker.socket(channel);
+              }
+
+              @Override
+              public void none(Throwable why) {
+                taker.none(why);
+              }
+            });
+      }
+    };
+  }
+}
