@@ -328,6 +328,17 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
                     Addresses.TYPE_URL, versions.size(), responses, rejected, lastRejection)));
   }
 
+  /** One line: gRPC's code and what lies at the bottom of it. */
+  private static String reason(Throwable cause) {
+    io.grpc.Status status = io.grpc.Status.fromThrowable(cause);
+    Throwable root = cause;
+    while (root.getCause() != null) {
+      root = root.getCause();
+    }
+    String what = root.equals(cause) ? status.getDescription() : root.getMessage();
+    return status.getCode() + (what == null ? "" : ": " + what);
+  }
+
   private static String refusal(List<String> errors) {
     int named = Math.min(errors.size(), MAX_NAMED_ERRORS);
     String text = String.join("; ", errors.subList(0, named));
@@ -421,7 +432,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
 
     @Override
     public void onError(Throwable cause) {
-      ended(this, String.valueOf(io.grpc.Status.fromThrowable(cause)));
+      ended(this, reason(cause));
     }
 
     @Override

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.admin;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,114 @@
+package dev.weir.agent.config;
+
+import com.google.protobuf.Any;
+import dev.weir.api.model.Addresses;
+import dev.weir.api.model.Service;
+import dev.weir.api.model.Workload;
+import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
+import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
+import dev.weir.api.proto.discovery.DeltaDiscoveryResponse;
+import dev.weir.api.proto.discovery.Resource;
+import dev.weir.api.proto.workload.Address;
+import io.grpc.Server;
+import io.grpc.netty.NettyServerBuilder;
+import io.grpc.stub.StreamObserver;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.util.List;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+
+/** A real ADS server that says what a test tells it to and remembers what it was asked. */
+final class FakeControlPlane implements AutoCloseable {
+  private final Server server;
+  private final BlockingQueue<DeltaDiscoveryRequest> requests = new LinkedBlockingQueue<>();
+  private final AtomicReference<@Nullable StreamObserver<DeltaDiscoveryResponse>> stream = new AtomicReference<>();
+  private int nonce;
+
+  FakeControlPlane(int port) throws IOException {
+    server =
+        NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), port))
+            .addService(
+                new AggregatedDiscoveryServiceGrpc.AggregatedDiscoveryServiceImplBase() {
+                  @Override
+                  public StreamObserver<DeltaDiscoveryRequest> deltaAggregatedResources(
+                      StreamObserver<DeltaDiscoveryResponse> responses) {
+                    stream.set(responses);
+                    return new Requests();
+                  }
+                })
+            .build()
+            .start();
+  }
+
+  int port() {
+    return server.getPort();
+  }
+
+  DeltaDiscoveryRequest request() throws InterruptedException {
+    DeltaDiscoveryRequest request = requests.poll(20, TimeUnit.SECONDS);
+    if (request == null) {
+      throw new AssertionError("no request within 20 s");
+    }
+    return request;
+  }
+
+  String send(List<Resource> resources, String... removed) {
+    StreamObserver<DeltaDiscoveryResponse> to = stream.get();
+    if (to == null) {
+      throw new AssertionError("nobody is connected");
+    }
+    String name = "n" + ++nonce;
+    to.onNext(
+        DeltaDiscoveryResponse.newBuilder()
+            .setTypeUrl(Addresses.TYPE_URL)
+            .setNonce(name)
+            .addAllResources(resources)
+            .addAllRemovedResources(List.of(removed))
+            .build());
+    return name;
+  }
+
+  static Resource resource(Workload workload, String version) {
+    return resource(Addresses.of(workload), version);
+  }
+
+  static Resource resource(Service service, String version) {
+    return resource(Addresses.of(service), version);
+  }
+
+  static Resource resource(Address address, String version) {
+    return Resource.newBuilder()
+        .setName(Addresses.name(address))
+        .setVersion(version)
+        .setResource(Any.newBuilder().setTypeUrl(Addresses.TYPE_URL).setValue(address.toByteString()))
+        .build();
+  }
+
+  @Override
+  public void close() throws InterruptedException {
+    server.shutdownNow();
+    server.awaitTermination(10, TimeUnit.SECONDS);
+  }
+
+  private final class Requests implements StreamObserver<DeltaDiscoveryRequest> {
+    @Override
+    public void onNext(DeltaDiscoveryRequest request) {
+      requests.add(request);
+    }
+
+    @Override
+    public void onError(Throwable cause) {
+      stream.set(null);
+    }
+
+    @Override
+    public void onCompleted() {
+      stream.set(null);
+    }
+  }
+}

@@ -1,0 +1,147 @@
+package dev.weir.agent.config;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import com.google.protobuf.Any;
+import com.google.protobuf.ByteString;
+import dev.weir.agent.log.Level;
+import dev.weir.agent.log.Logs;
+import dev.weir.api.model.Addresses;
+import dev.weir.api.model.Service;
+import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
+import dev.weir.api.proto.discovery.Resource;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.net.InetAddress;
+import java.nio.charset.StandardCharsets;
+import java.time.InstantSource;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Timeout(60)
+class XdsClientTest {
+  private final ByteArrayOutputStream logged = new ByteArrayOutputStream();
+  private final Logs logs =
+      new Logs(new PrintStream(logged, true, StandardCharsets.UTF_8), InstantSource.system(), Level.INFO);
+  private final Service web = Meshes.service("web", "10.96.0.7");
+
+  @Test
+  void itSubscribesToEverythingTakesWhatComesAndAcknowledges() throws Exception {
+    try (FakeControlPlane control = new FakeControlPlane(0);
+        XdsClient client = open(control.port())) {
+      DeltaDiscoveryRequest first = control.request();
+      assertThat(first.getTypeUrl()).isEqualTo(Addresses.TYPE_URL);
+      assertThat(first.getResourceNamesSubscribeList()).isEmpty();
+      assertThat(first.getNode().getId()).isEqualTo("ztunnel~10.0.0.1~weir-agent-node-1.weir-system~weir-system.svc.cluster.local");
+      assertThat(first.getNode().getMetadata().getFieldsOrThrow("NODE_NAME").getStringValue()).isEqualTo("node-1");
+      assertThat(client.current().synced()).isFalse();
+
+      String nonce =
+          control.send(
+              List.of(
+                  FakeControlPlane.resource(web, "1"),
+                  FakeControlPlane.resource(Meshes.pod("web-1", "web", "10.244.1.5", "web"), "1")));
+      DeltaDiscoveryRequest ack = control.request();
+      assertThat(ack.getResponseNonce()).isEqualTo(nonce);
+      assertThat(ack.hasErrorDetail()).isFalse();
+      assertThat(client.current().endpoints(web, 80)).hasSize(1);
+      assertThat(client.current().synced()).isTrue();
+      assertThat(client.state().connected()).isTrue();
+      assertThat(client.state().types().getFirst().resources()).isEqualTo(2);
+
+      control.send(List.of(), Meshes.pod("web-1", "web", "10.244.1.5", "web").uid());
+      control.request();
+      assertThat(client.current().endpoints(web, 80)).isEmpty();
+    }
+  }
+
+  @Test
+  void aBadResourceIsRefusedByNameAndTheGoodOnesBesideItHold() throws Exception {
+    try (FakeControlPlane control = new FakeControlPlane(0);
+        XdsClient client = open(control.port())) {
+      control.request();
+      Resource unreadable =
+          Resource.newBuilder()
+              .setName("shop/broken")
+              .setVersion("1")
+              .setResource(
+                  Any.newBuilder().setTypeUrl(Addresses.TYPE_URL).setValue(ByteString.copyFromUtf8("\u0001\u0002garbage")))
+              .build();
+      Resource misnamed = FakeControlPlane.resource(Meshes.service("other", "10.96.0.8"), "1").toBuilder().setName("shop/x").build();
+      control.send(List.of(unreadable, FakeControlPlane.resource(web, "1"), misnamed));
+      DeltaDiscoveryRequest nack = control.request();
+      assertThat(nack.getErrorDetail().getMessage()).contains("shop/broken", "shop/x: names itself shop/other.shop.svc.cluster.local");
+      assertThat(client.current().service(InetAddress.ofLiteral("10.96.0.7"))).isEqualTo(web);
+      assertThat(client.current().serviceCount()).isEqualTo(1);
+      assertThat(client.state().types().getFirst().rejected()).isEqualTo(2);
+    }
+  }
+
+  @Test
+  void whatIsKnownStaysInForceWithoutControlPlaneAndIsNamedToTheNext() throws Exception {
+    int port;
+    FakeControlPlane first = new FakeControlPlane(0);
+    port = first.port();
+    try (XdsClient client = open(port)) {
+      first.request();
+      first.send(List.of(FakeControlPlane.resource(web, "17")));
+      first.request();
+      first.close();
+      await().until(() -> !client.state().connected());
+      assertThat(client.current().service(InetAddress.ofLiteral("10.96.0.7"))).isEqualTo(web);
+      assertThat(client.state().lastError()).startsWith("UNAVAILABLE");
+
+      try (FakeControlPlane second = new FakeControlPlane(port)) {
+        DeltaDiscoveryRequest again = second.request();
+        assertThat(again.getInitialResourceVersionsMap()).containsExactlyEntriesOf(Map.of(web.key(), "17"));
+        second.send(List.of(FakeControlPlane.resource(Meshes.service("new", "10.96.0.9"), "1")));
+        second.request();
+        assertThat(client.current().serviceCount()).isEqualTo(2);
+        assertThat(client.state().connected()).isTrue();
+      }
+    }
+    assertThat(logged.toString(StandardCharsets.UTF_8)).doesNotContain("\tat ").contains("what is known stays in force");
+  }
+
+  @Test
+  void listenersHearEveryViewInOrderAndOneThatFailsHindersNobody() throws Exception {
+    try (FakeControlPlane control = new FakeControlPlane(0);
+        XdsClient client = open(control.port())) {
+      List<Long> heard = Collections.synchronizedList(new ArrayList<>());
+      client.onChange(
+          _ -> {
+            throw new IllegalStateException("a room that fails");
+          });
+      client.onChange(view -> heard.add(view.generation()));
+      control.request();
+      for (int i = 0; i < 3; i++) {
+        control.send(List.of(FakeControlPlane.resource(web, "v" + i)));
+        control.request();
+      }
+      assertThat(heard).containsExactly(0L, 1L, 2L, 3L);
+      assertThat(logged.toString(StandardCharsets.UTF_8)).contains("a room that fails");
+    }
+  }
+
+  @Test
+  void waitsDoubleUpToFifteenSeconds() {
+    Backoff backoff = new Backoff(new SplittableRandom(1));
+    assertThat(backoff.nextMillis()).isBetween(5L, 10L);
+    for (int i = 0; i < 30; i++) {
+      backoff.nextMillis();
+    }
+    assertThat(backoff.nextMillis()).isBetween(7_500L, 15_000L);
+    backoff.reset();
+    assertThat(backoff.nextMillis()).isBetween(5L, 10L);
+  }
+
+  private XdsClient open(int port) {
+    return XdsClient.open(XdsOptions.of("127.0.0.1:" + port, "node-1", "10.0.0.1", "test"), logs.room("xds"));
+  }
+}

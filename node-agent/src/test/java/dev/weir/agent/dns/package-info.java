@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.dns;
+
+import org.jspecify.annotations.NullMarked;

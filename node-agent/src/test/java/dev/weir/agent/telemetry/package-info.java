@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.telemetry;
+
+import org.jspecify.annotations.NullMarked;
