@@ -2,6 +2,7 @@ package dev.weir.lab;
 
 import java.io.File;
 import java.io.IOException;
+import java.net.URL;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -75,7 +76,7 @@ final class DaemonStart {
                 "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"",
                 cgroup.toString()));
     String home = System.getenv("WEIR_HOME");
-    if (home != null) {
+    if (home != null && packaged()) {
       argv.addAll(List.of(home + "/weir", "run", "lab", paths.lab()));
     } else {
       argv.addAll(
@@ -97,6 +98,12 @@ final class DaemonStart {
         .redirectOutput(ProcessBuilder.Redirect.appendTo(paths.log().toFile()))
         .redirectErrorStream(true)
         .start();
+  }
+
+  /** Classes from a folder are a build under test, which the launcher's jar may be older than. */
+  private static boolean packaged() {
+    URL url = DaemonStart.class.getResource("DaemonStart.class");
+    return url != null && url.getProtocol().equals("jar");
   }
 
   private static String lastWords(Path log) throws IOException {

@@ -68,10 +68,14 @@ final class ServiceRules {
         ip daddr . meta l4proto . th dport vmap @v4
         ip6 daddr . meta l4proto . th dport vmap @v6
       }
+      chain refused {
+        meta l4proto tcp reject with tcp reset
+        reject
+      }
       chain unserved {
         ip daddr %7$s accept
-        ip daddr 10.96.0.0/16 reject
-        ip6 daddr fd00:96::/112 reject
+        ip daddr 10.96.0.0/16 goto refused
+        ip6 daddr fd00:96::/112 goto refused
       }
       chain prerouting { type nat hook prerouting priority -100; jump services; }
       chain output { type nat hook output priority -100; jump services; }
