@@ -19,6 +19,8 @@ import org.jspecify.annotations.Nullable;
 final class KernelCapture implements Capture {
   private static final Duration WATCH_INTERFACES = Duration.ofSeconds(5);
   private static final long UNINSTALL_SECONDS = 10;
+  private static final Duration SELF_TEST_ENDS_WITHIN = Duration.ofSeconds(2);
+  private static final Duration SELF_TEST_AFTER = Duration.ofMillis(700);
 
   private final Kernel kernel;
   private final Log log;
@@ -31,6 +33,8 @@ final class KernelCapture implements Capture {
   private final KernelVerdicts verdicts;
   private final KernelFlowReader flows;
   private final Pods pods;
+  private final Thread selfTest =
+      Thread.ofPlatform().name("weir-self-test").daemon().unstarted(this::selfTest);
   private volatile Joining joining =
       new Joining(Joining.State.TESTING, "the self-test has not ended", List.of());
 
@@ -112,11 +116,17 @@ final class KernelCapture implements Capture {
     flows.start();
     thread.every(Pods.TICK, "look after pods", pods::tick);
     thread.every(WATCH_INTERFACES, "look for new interfaces", pods::watchInterfaces);
-    Thread.ofPlatform().name("weir-self-test").daemon().start(this::selfTest);
+    selfTest.start();
   }
 
   private void selfTest() {
-    Joining result = new JoiningTest(kernel, state, book, flows, log).run();
+    try {
+      // Starting comes first; nobody is worse off for being joined a little later.
+      Thread.sleep(SELF_TEST_AFTER);
+    } catch (InterruptedException e) {
+      return;
+    }
+    Joining result = new JoiningTest(thread, kernel, state, book, flows, log).run();
     boolean on = result.state() == Joining.State.ON;
     heartbeat.joining(on);
     var _ = thread.call(() -> trust(on));
@@ -196,8 +206,18 @@ final class KernelCapture implements Capture {
     return joining;
   }
 
+  private void endSelfTest() {
+    selfTest.interrupt();
+    try {
+      selfTest.join(SELF_TEST_ENDS_WITHIN);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
   @Override
   public void close() {
+    endSelfTest();
     heartbeat.close();
     flows.close();
     await(thread.call(this::closePods));
@@ -212,6 +232,7 @@ final class KernelCapture implements Capture {
 
   @Override
   public void uninstall() {
+    endSelfTest();
     heartbeat.close();
     flows.close();
     await(

@@ -32,7 +32,7 @@ import org.jspecify.annotations.Nullable;
  * back-off and the next snapshot settles what changed meanwhile.
  */
 public final class ZdsClient implements AutoCloseable {
-  // The protocol's bound on a message; one more byte tells a longer one from one that fits.
+  // The protocol's bound on a message.
   private static final int MAX_MESSAGE_BYTES = 1024;
   private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(2);
   // The enroller gives up on an answer after 5 s: a late refusal is of more use to it than none.
@@ -103,7 +103,7 @@ public final class ZdsClient implements AutoCloseable {
         String problem = String.valueOf(e.getMessage());
         if (useful || !problem.equals(lastProblem)) {
           log.warn(
-              "no enroller: enrolled pods stay as they are, trying again",
+              "enroller lost: enrolled pods stay as they are, trying again",
               "socket",
               socketFile,
               "cause",
@@ -139,7 +139,7 @@ public final class ZdsClient implements AutoCloseable {
       while (!stopped) {
         Sockets.Packet packet;
         try {
-          packet = packets.receive(MAX_MESSAGE_BYTES + 1, LOOK_FOR_STOP);
+          packet = packets.receive(MAX_MESSAGE_BYTES, LOOK_FOR_STOP);
         } catch (KernelException e) {
           if (e.errno() == ETIMEDOUT) {
             continue;
@@ -218,10 +218,6 @@ public final class ZdsClient implements AutoCloseable {
   private static final int ETIMEDOUT = 110;
 
   private static WorkloadRequest parse(byte[] message) {
-    if (message.length > MAX_MESSAGE_BYTES) {
-      throw new ZdsException(
-          "a message is longer than %d bytes, so it is not ZDS".formatted(MAX_MESSAGE_BYTES));
-    }
     try {
       return WorkloadRequest.parseFrom(message);
     } catch (InvalidProtocolBufferException e) {

@@ -1,0 +1,439 @@
+package dev.weir.agent.capture;
+
+import static dev.weir.agent.capture.TestNode.CLIENT4;
+import static dev.weir.agent.capture.TestNode.SERVER4;
+import static dev.weir.agent.capture.TestNode.SERVER6;
+import static dev.weir.agent.capture.TestNode.await;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.tuple;
+
+import dev.weir.agent.NeedsKernel;
+import dev.weir.api.model.FastPath;
+import dev.weir.api.model.OnAgentLoss;
+import dev.weir.api.model.PodSettings;
+import dev.weir.api.model.PortRange;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.StandardProtocolFamily;
+import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.util.List;
+import java.util.Objects;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+@NeedsKernel
+final class KernelCaptureTest {
+  private static final int PORT = 8080;
+
+  private final TestNode node = new TestNode();
+
+  @BeforeEach
+  void start() {
+    node.start();
+  }
+
+  @AfterEach
+  void stop() throws IOException {
+    node.close();
+  }
+
+  @Test
+  void anEnrolledPodsConnectionComesToTheListenerWithWhatItAskedFor() throws IOException {
+    Pod client = node.enrolClient();
+    try (SocketChannel socket = node.connect(node.client, SERVER4, PORT)) {
+      assertThat(socket.getRemoteAddress()).isEqualTo(new InetSocketAddress(SERVER4, PORT));
+      assertOriginal(client, accepted4(client), SERVER4);
+    }
+    try (SocketChannel socket = node.connect(node.client, SERVER6, PORT)) {
+      assertThat(socket.isConnected()).isTrue();
+      SocketChannel accepted =
+          Objects.requireNonNull(node.listeners.outbound6.get(client.number())).accept();
+      assertThat(
+              node.running()
+                  .originals()
+                  .take(client, ((InetSocketAddress) accepted.getRemoteAddress()).getPort(), true))
+          .isEqualTo(
+              new Original(
+                  new InetSocketAddress(SERVER6, PORT), new InetSocketAddress(SERVER6, PORT), 0));
+    }
+    // As Java and Go do by default.
+    try (SocketChannel socket =
+        node.connect(node.client, StandardProtocolFamily.INET6, SERVER4, PORT)) {
+      assertThat(socket.isConnected()).isTrue();
+      assertOriginal(client, accepted4(client), SERVER4);
+    }
+  }
+
+  private SocketChannel accepted4(Pod pod) throws IOException {
+    return Objects.requireNonNull(node.listeners.outbound4.get(pod.number())).accept();
+  }
+
+  private void assertOriginal(Pod client, SocketChannel accepted, InetAddress asked)
+      throws IOException {
+    int port = ((InetSocketAddress) accepted.getRemoteAddress()).getPort();
+    assertThat(node.running().originals().take(client, port, false))
+        .isEqualTo(
+            new Original(
+                new InetSocketAddress(asked, PORT), new InetSocketAddress(asked, PORT), 0));
+    assertThat(node.running().originals().take(client, port, false)).as("taken once").isNull();
+    accepted.close();
+  }
+
+  /** Both pods enrolled, verdict written, and a connection that took it. */
+  private SocketChannel direct(Pod client, Pod server) throws IOException {
+    node.running().verdicts().allow(client, server, PORT);
+    SocketChannel[] found = new SocketChannel[1];
+    await(
+        "a direct connection",
+        () -> {
+          try {
+            SocketChannel socket = node.connect(node.client, SERVER4, PORT);
+            ServerSocketChannel agents =
+                Objects.requireNonNull(node.listeners.outbound4.get(client.number()));
+            agents.configureBlocking(false);
+            try (SocketChannel captured = agents.accept()) {
+              if (captured == null) {
+                found[0] = socket;
+                return true;
+              }
+            }
+            socket.close();
+            return false;
+          } catch (IOException e) {
+            throw new UncheckedIOException(e);
+          }
+        });
+    return found[0];
+  }
+
+  @Test
+  void aVerdictMakesTheNextConnectionDirectAndItsBytesAreCounted() throws IOException {
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    try (SocketChannel socket = direct(client, server);
+        SocketChannel accepted = listening.accept()) {
+      assertThat(((InetSocketAddress) accepted.getRemoteAddress()).getAddress()).isEqualTo(CLIENT4);
+      write(socket, 1000);
+      read(accepted, 1000);
+      write(accepted, 300);
+      read(socket, 300);
+      await("opened", () -> !node.flows.opened.isEmpty());
+      KernelFlow flow = node.flows.opened.getFirst();
+      assertThat(flow.source()).isEqualTo(client);
+      assertThat(flow.destination()).isEqualTo(server);
+      assertThat(flow.path()).isEqualTo(KernelPath.DIRECT);
+      node.running().flows().refresh();
+      assertThat(node.flows.progressed.get(flow))
+          .extracting(FlowBytes::sent, FlowBytes::received)
+          .containsExactly(1000L, 300L);
+      assertThat(node.running().flows().live()).contains(flow);
+    }
+    KernelFlow flow = node.flows.opened.getFirst();
+    await("closed", () -> node.flows.closed.containsKey(flow));
+    assertThat(node.flows.closed.get(flow))
+        .extracting(FlowBytes::sent, FlowBytes::received)
+        .containsExactly(1000L, 300L);
+    assertThat(node.running().flows().live()).isEmpty();
+  }
+
+  private static void write(SocketChannel to, int bytes) throws IOException {
+    ByteBuffer buffer = ByteBuffer.allocate(bytes);
+    while (buffer.hasRemaining()) {
+      to.write(buffer);
+    }
+  }
+
+  private static void read(SocketChannel from, int bytes) throws IOException {
+    ByteBuffer buffer = ByteBuffer.allocate(bytes);
+    while (buffer.hasRemaining()) {
+      if (from.read(buffer) < 0) {
+        throw new IOException("ended after %d of %d bytes".formatted(buffer.position(), bytes));
+      }
+    }
+  }
+
+  @Test
+  void anEvictedVerdictCutsTheFlowsThatStoodOnItAndTheNextConnectionGoesToTheAgent()
+      throws IOException {
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    try (SocketChannel socket = direct(client, server);
+        SocketChannel accepted = listening.accept()) {
+      node.running().verdicts().evict(server);
+      assertThatThrownBy(() -> read(accepted, 1)).isInstanceOf(IOException.class);
+      assertThatThrownBy(() -> read(socket, 1)).isInstanceOf(IOException.class);
+    }
+    try (SocketChannel socket = node.connect(node.client, SERVER4, PORT)) {
+      assertThat(socket.isConnected()).isTrue();
+      await("captured again", () -> acceptsCaptured(client));
+    }
+  }
+
+  private boolean acceptsCaptured(Pod client) {
+    try {
+      ServerSocketChannel agents =
+          Objects.requireNonNull(node.listeners.outbound4.get(client.number()));
+      agents.configureBlocking(false);
+      try (SocketChannel captured = agents.accept()) {
+        return captured != null;
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Test
+  void optingOutActsAtOnceAndResetsNothing() throws IOException {
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    try (SocketChannel socket = direct(client, server);
+        SocketChannel accepted = listening.accept()) {
+      node.remove("server");
+      node.remove("client");
+      assertThat(node.listeners.heard("withdrawn client")).isTrue();
+      write(socket, 100);
+      read(accepted, 100);
+      try (SocketChannel plain = node.connect(node.client, SERVER4, PORT);
+          SocketChannel other = listening.accept()) {
+        write(plain, 10);
+        read(other, 10);
+      }
+    }
+    await("released", () -> podFolders() == 0);
+  }
+
+  private long podFolders() {
+    return PodLinks.list(node.bpffs().resolve("pods")).size();
+  }
+
+  @Test
+  void withNoAgentAClosedPodIsRefusedAndAnOpenOneGoesPlain() throws IOException {
+    node.settings("client", settings(FastPath.DIRECT, OnAgentLoss.OPEN));
+    node.enrolClient();
+    node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    node.listen(node.client, CLIENT4, PORT);
+    node.stop();
+    assertThatThrownBy(() -> node.connect(node.server, CLIENT4, PORT))
+        .isInstanceOf(ConnectException.class)
+        .hasMessageContaining("refused");
+    KernelCapture next = node.start();
+    assertThat(next.drops())
+        .anySatisfy(drop -> {
+          assertThat(drop.reason()).isEqualTo(Reason.NO_AGENT);
+          assertThat(drop.count()).isPositive();
+        });
+    assertThat(listening.isOpen()).isTrue();
+  }
+
+  private static PodSettings settings(FastPath path, OnAgentLoss loss) {
+    return new PodSettings(true, path, loss, List.of(), List.of(), List.of(), List.of(), 100);
+  }
+
+  @Test
+  void aNewAgentTakesOverPodsVerdictsAndFlows() throws IOException {
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    try (SocketChannel socket = direct(client, server);
+        SocketChannel accepted = listening.accept()) {
+      node.stop();
+      write(socket, 5000);
+      read(accepted, 5000);
+      node.flows.opened.clear();
+      node.start();
+      Pod clientAgain = node.enrolClient();
+      Pod serverAgain = node.enrolServer();
+      assertThat(clientAgain.number()).isEqualTo(client.number());
+      assertThat(clientAgain.identityNumber()).isEqualTo(client.identityNumber());
+      assertThat(serverAgain.number()).isEqualTo(server.number());
+      TestNode.join(node.running().enroller().snapshotEnd());
+      // The verdict stands: no agent's listener is asked.
+      try (SocketChannel next = node.connect(node.client, SERVER4, PORT);
+          SocketChannel nextAccepted = listening.accept()) {
+        write(next, 10);
+        read(nextAccepted, 10);
+        assertThat(acceptsCaptured(clientAgain)).isFalse();
+      }
+      await("old and new flow", () -> node.flows.opened.size() >= 2);
+      write(accepted, 7);
+      read(socket, 7);
+    }
+  }
+
+  @Test
+  void whatTheSnapshotDoesNotNameIsGone() throws IOException {
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    SocketChannel socket = direct(client, server);
+    socket.close();
+    listening.accept().close();
+    node.stop();
+    node.start();
+    TestNode.join(node.running().enroller().snapshotBegin());
+    Pod again = node.enrolServer();
+    TestNode.join(node.running().enroller().snapshotEnd());
+    assertThat(node.running().pods()).containsExactly(again);
+    assertThat(podFolders()).isEqualTo(1);
+    // The client is nobody's now, so only the server's own exception lets it in.
+    node.settings("server", excludingInbound());
+    await("changed", () -> node.listeners.heard("changed server"));
+    try (SocketChannel plain = node.connect(node.client, SERVER4, PORT)) {
+      assertThat(plain.isConnected()).isTrue();
+    }
+    // And a pod that comes back is another one.
+    assertThat(node.enrolClient().number()).isGreaterThan(server.number());
+  }
+
+  private static PodSettings excludingInbound() {
+    return new PodSettings(
+        true,
+        FastPath.DIRECT,
+        OnAgentLoss.CLOSED,
+        List.of(new PortRange(PORT, PORT)),
+        List.of(),
+        List.of(),
+        List.of(),
+        100);
+  }
+
+  @Test
+  void aServiceAddressIsResolvedInTheKernel() throws IOException {
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    InetAddress vip = InetAddress.ofLiteral("10.96.7.7");
+    node.running()
+        .services()
+        .replace(
+            List.of(
+                new ServiceAddress(
+                    "test",
+                    "web.test.svc.cluster.local",
+                    vip,
+                    80,
+                    false,
+                    List.of(new ServiceAddress.Endpoint(SERVER4, PORT, 1))),
+                new ServiceAddress(
+                    "test", "none.test.svc.cluster.local", vip, 81, false, List.of())));
+    await("refused", () -> refused(vip, 81));
+    SocketChannel socket = node.connect(node.client, vip, 80);
+    SocketChannel captured = accepted4(client);
+    Original original =
+        Objects.requireNonNull(
+            node.running()
+                .originals()
+                .take(client, ((InetSocketAddress) captured.getRemoteAddress()).getPort(), false));
+    assertThat(original.asked()).isEqualTo(new InetSocketAddress(vip, 80));
+    assertThat(original.picked()).isEqualTo(new InetSocketAddress(SERVER4, PORT));
+    ServiceAddress service =
+        Objects.requireNonNull(node.running().services().serviceAddress(original.service()));
+    assertThat(service.hostname()).isEqualTo("web.test.svc.cluster.local");
+    captured.close();
+    socket.close();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    direct(client, server).close();
+    listening.accept().close();
+    try (SocketChannel byName = node.connect(node.client, vip, 80);
+        SocketChannel accepted = listening.accept()) {
+      assertThat(byName.getRemoteAddress()).isEqualTo(new InetSocketAddress(vip, 80));
+      write(byName, 10);
+      read(accepted, 10);
+    }
+    node.running().services().replace(List.of());
+    await("gone", () -> !refused(vip, 81));
+  }
+
+  private boolean refused(InetAddress address, int port) {
+    try (SocketChannel socket = node.connect(node.client, address, port)) {
+      return !socket.isConnected();
+    } catch (ConnectException e) {
+      return true;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Test
+  void settingsApplyToALivePodAndResetNothing() throws IOException {
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    try (SocketChannel socket = direct(client, server);
+        SocketChannel accepted = listening.accept()) {
+      node.settings("server", settings(FastPath.OFF, OnAgentLoss.CLOSED));
+      await("changed", () -> node.listeners.heard("changed server"));
+      write(socket, 100);
+      read(accepted, 100);
+      SocketChannel next = node.connect(node.client, SERVER4, PORT);
+      assertThat(next.isConnected()).isTrue();
+      await("through the agent", () -> acceptsCaptured(client));
+      node.settings(
+          "client",
+          new PodSettings(
+              true,
+              FastPath.DIRECT,
+              OnAgentLoss.CLOSED,
+              List.of(),
+              List.of(new PortRange(PORT, PORT)),
+              List.of(),
+              List.of(),
+              100));
+      await("changed", () -> node.listeners.heard("changed client"));
+    }
+  }
+
+  @Test
+  void aRefusedEnrolmentSaysWhyAndLeavesNothing() {
+    node.listeners.refusal = "no listeners to be had";
+    assertThatThrownBy(() -> node.enrolClient()).hasMessageContaining("no listeners to be had");
+    assertThat(podFolders()).isZero();
+    assertThat(node.running().pods()).isEmpty();
+    assertThat(node.running().pending()).isEqualTo(1);
+    node.remove("client");
+    assertThat(node.running().pending()).isZero();
+  }
+
+  @Test
+  void socketsAreJoinedOnceTheSelfTestHasPassed() throws IOException {
+    node.settings("client", settings(FastPath.JOINED, OnAgentLoss.CLOSED));
+    node.settings("server", settings(FastPath.JOINED, OnAgentLoss.CLOSED));
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    await("tested", () -> node.running().joining().state() != Joining.State.TESTING);
+    assertThat(node.running().joining().reason()).isEmpty();
+    assertThat(node.running().joining().state()).isEqualTo(Joining.State.ON);
+    assertThat(node.running().pods()).containsExactlyInAnyOrder(client, server);
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    try (SocketChannel socket = direct(client, server);
+        SocketChannel accepted = listening.accept()) {
+      for (int i = 0; i < 10; i++) {
+        write(socket, 1000);
+        read(accepted, 1000);
+        write(accepted, 300);
+        read(socket, 300);
+      }
+      await("opened", () -> !node.flows.opened.isEmpty());
+      KernelFlow flow = node.flows.opened.getFirst();
+      assertThat(flow.path()).isEqualTo(KernelPath.JOINED);
+      node.running().flows().refresh();
+      assertThat(node.flows.progressed.get(flow))
+          .extracting(FlowBytes::sent, FlowBytes::received)
+          .containsExactly(10_000L, 3_000L);
+    }
+    await("closed", () -> !node.flows.closed.isEmpty());
+    assertThat(node.flows.closed.values())
+        .extracting(FlowBytes::sent, FlowBytes::received)
+        .containsExactly(tuple(10_000L, 3_000L));
+  }
+}
