@@ -62,6 +62,7 @@ public final class YamlReader {
             .setSchema(new CoreSchema())
             .setAllowDuplicateKeys(true) // found below, where both lines are known
             .setCodePointLimit(MAX_CHARACTERS)
+            .setMaxAliasesForCollections(Integer.MAX_VALUE) // an alias costs nothing here
             .build();
     List<YamlNode> documents = new ArrayList<>();
     try {

@@ -24,6 +24,9 @@ public final class YamlWriter {
   /** Appends one document, with the {@code ---} before it. */
   public static void document(StringBuilder out, Map<String, ?> root) {
     out.append("---\n");
+    if (root.isEmpty()) {
+      out.append("{}\n");
+    }
     new YamlWriter(out).mapping(root, 0, false);
   }
 
