@@ -57,7 +57,7 @@ public final class YamlWriter {
             out.append(' ');
             mapping(map, indent + 2, true);
           } else {
-            value(item, indent);
+            value(item, indent + 2);
           }
         }
       }
