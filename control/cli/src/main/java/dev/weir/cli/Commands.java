@@ -17,6 +17,9 @@ final class Commands {
   private static final List<Entry> ENTRIES =
       List.of(
           new Entry("check", CheckCommand::new),
+          new Entry("demo", DemoCommand::new),
+          new Entry("status", StatusCommand::new),
+          new Entry("edges", EdgesCommand::new),
           new Entry("version", VersionCommand::new),
           new Entry("completion", CompletionCommand::new));
 
@@ -31,7 +34,10 @@ final class Commands {
         chosen.add(entry);
       }
     }
-    for (Entry entry : chosen.isEmpty() ? ENTRIES : chosen) {
+    if (chosen.isEmpty()) {
+      root.addSubcommand("lab", LabCommands.line(arguments.length > 1 ? arguments[1] : "", output));
+    }
+    for (Entry entry : chosen.isEmpty() && !first.equals("lab") ? ENTRIES : chosen) {
       root.addSubcommand(entry.name, new CommandLine(entry.make.apply(output)));
     }
     return Main.dress(root, output);

@@ -104,12 +104,12 @@ final class AgentProbes {
           throw new IOException(
               "the agent's self-test did not end within " + PATIENCE_SECONDS + " s");
         }
-        return Files.readString(out, StandardCharsets.UTF_8)
-            .lines()
-            .filter(line -> line.startsWith("{"))
-            .reduce((_, last) -> last)
-            .map(Json::parse)
-            .orElseThrow(() -> new IOException(lastLine(err, agent.exitValue())));
+        String text = Files.readString(out, StandardCharsets.UTF_8);
+        int start = text.indexOf('{');
+        if (start < 0) {
+          throw new IOException(lastLine(err, agent.exitValue()));
+        }
+        return Json.parse(text.substring(start));
       } finally {
         Files.delete(out);
         Files.delete(err);

@@ -1,0 +1,141 @@
+package dev.weir.cli;
+
+import dev.weir.api.json.Json;
+import dev.weir.lab.LabClient;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+
+@Command(
+    name = "status",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Show what each node's agent has: its pods, its control plane, what it refused and why.",
+      "Ends with 1 where an agent does not answer or is not ready."
+    },
+    footer = {"", "Examples:", "  weir status", "  weir status -o json | jq '.nodes[].refusals'"})
+final class StatusCommand implements Callable<Integer> {
+  @Mixin LabOption lab = new LabOption();
+  @Mixin FormatOption format = new FormatOption();
+
+  private final Output output;
+
+  StatusCommand(Output output) {
+    this.output = output;
+  }
+
+  @Override
+  public Integer call() {
+    LabClient client = lab.lab();
+    List<Json> nodes = new ArrayList<>();
+    boolean well = true;
+    for (Json node : client.status().get("nodes").items()) {
+      String name = node.get("name").text();
+      Json status;
+      try {
+        status = Nodes.admin(client, name).get("/status");
+      } catch (CommandFailure e) {
+        String state = node.get("agent").get("state").text();
+        status =
+            Json.object()
+                .with("node", name)
+                .with("ready", false)
+                .with("error", "agent is " + state + ": " + e.getMessage())
+                .build();
+      }
+      well &= status.get("ready").isTrue();
+      nodes.add(status);
+    }
+    Json all = Json.object().with("lab", client.name()).with("nodes", Json.of(nodes)).build();
+    format.print(output, all, wide -> text(nodes, wide));
+    return well ? 0 : 1;
+  }
+
+  private String text(List<Json> nodes, boolean wide) {
+    Table agents =
+        new Table("NODE", "AGENT", "VERSION", "GENERATION", "XDS", "TRANSPORT", "JOINING", "PODS");
+    Table pods =
+        wide
+            ? new Table("NODE", "NAMESPACE", "POD", "FAST PATH", "LISTENERS", "IPS", "IDENTITY")
+            : new Table("NODE", "NAMESPACE", "POD", "FAST PATH", "IP");
+    Table refusals = new Table("NODE", "POD", "REASON", "COUNT");
+    StringBuilder errors = new StringBuilder();
+    for (Json node : nodes) {
+      String name = node.get("node").text();
+      if (!node.get("error").isNull()) {
+        agents.row(name, output.red("away"), "", "", "", "", "", "");
+        errors.append(name).append(": ").append(node.get("error").text()).append('\n');
+        continue;
+      }
+      Json joining = node.get("joining");
+      agents.row(
+          name,
+          node.get("ready").isTrue() ? output.green("ready") : output.yellow("not ready"),
+          node.get("version").text(),
+          node.get("generation").text(),
+          node.get("xds").get("connected").isTrue()
+              ? output.green("connected")
+              : output.red("away"),
+          node.get("transport").text(),
+          joining.get("state").text()
+              + (joining.get("reason").text().isEmpty()
+                  ? ""
+                  : " (" + joining.get("reason").text() + ")"),
+          node.get("pods").items().size());
+      for (Json reason : node.get("notReady").items()) {
+        errors.append(name).append(": not ready: ").append(reason.text()).append('\n');
+      }
+      if (!node.get("xds").get("connected").isTrue()
+          && !node.get("xds").get("lastError").text().isEmpty()) {
+        errors
+            .append(name)
+            .append(": control plane: ")
+            .append(node.get("xds").get("lastError").text())
+            .append('\n');
+      }
+      for (Json type : node.get("xds").get("types").items()) {
+        if (!type.get("lastRejection").text().isEmpty()) {
+          errors
+              .append(name)
+              .append(": rejected from the control plane: ")
+              .append(type.get("lastRejection").text())
+              .append('\n');
+        }
+      }
+      for (Json pod : node.get("pods").items()) {
+        List<String> ips = pod.get("ips").items().stream().map(Json::text).toList();
+        List<Object> cells =
+            new ArrayList<>(
+                List.of(
+                    name,
+                    pod.get("namespace").text(),
+                    pod.get("name").text(),
+                    pod.get("fastPath").text()));
+        if (wide) {
+          cells.add(
+              String.join(",", pod.get("listeners").items().stream().map(Json::text).toList()));
+          cells.add(String.join(",", ips));
+          cells.add(pod.get("identity").text());
+        } else {
+          cells.add(ips.isEmpty() ? "" : ips.getFirst());
+        }
+        pods.row(cells.toArray());
+      }
+      for (Json refusal : node.get("refusals").items()) {
+        refusals.row(
+            name,
+            refusal.get("pod").text(),
+            output.yellow(refusal.get("reason").text()),
+            refusal.get("count").text());
+      }
+    }
+    StringBuilder text = new StringBuilder(agents.text()).append(errors);
+    if (!pods.isEmpty()) {
+      text.append("\nenrolled pods\n").append(pods.text());
+    }
+    text.append(refusals.isEmpty() ? "\nnothing refused\n" : "\nrefused\n" + refusals.text());
+    return text.toString();
+  }
+}
