@@ -12,7 +12,10 @@
 #define ECONNREFUSED 111
 
 #define SOL_SOCKET 1
+#define SO_SNDBUF 7
 #define SO_RCVBUF 8
+#define TCP_WINDOW_CLAMP 10
+#define TCP_CONGESTION 13
 
 #define PORT_DNS 53
 

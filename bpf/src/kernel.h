@@ -28,6 +28,7 @@ struct sock {
 struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 copied_seq;
+	__u32 window_clamp;
 	__u32 write_seq;
 	__u64 bytes_sent;
 	__u64 bytes_retrans;

@@ -5,8 +5,10 @@
 
 /* The agent beats once a second; three missed beats are no agent. */
 const volatile __u64 weir_beat_limit_ns = 3000000000ULL;
-/* SO_RCVBUF (the kernel doubles it) of joined sockets whose program set none. 0: leave as it is. */
+/* SO_RCVBUF and SO_SNDBUF (the kernel doubles them) of joined sockets whose program set none. A large receive buffer is a long run
+ * before a spill, a small send buffer a short one by TCP after it. */
 const volatile __u32 weir_joined_rcvbuf = 1 << 20;
+const volatile __u32 weir_joined_sndbuf = 1 << 17;
 /* Events are handed over when so many bytes wait; the agent also looks by itself. Waking it for each costs a busy node 3 %. */
 const volatile __u32 weir_events_wake = 1 << 15;
 

@@ -6,6 +6,7 @@
  *                          ingress know it
  *   ACTIVE_ESTABLISHED     a captured one publishes what it asked for, before the agent can accept it
  *   PASSIVE_ESTABLISHED    the other end of a joined flow
+ *   HDR_OPT_LEN            of joined sockets only: before a segment with a window leaves
  *   STATE_CB, to CLOSE     the flow's account is handed over
  */
 
@@ -81,14 +82,34 @@ static __always_inline void original_publish(struct bpf_sock_ops *ctx, const str
 	bpf_map_update_elem(&weir_originals, &key, &original, BPF_ANY);
 }
 
+#define SOCK_SNDBUF_LOCK 1
 #define SOCK_RCVBUF_LOCK 2
 
-/* The program has set SO_RCVBUF by itself. */
-static __always_inline bool sock_rcvbuf_chosen(struct tcp_sock *tcp)
+/* The program has set SO_SNDBUF or SO_RCVBUF by itself. */
+static __always_inline bool sock_chose(struct tcp_sock *tcp, __u8 lock)
 {
 	struct sock *sk = (struct sock *)tcp;
 
-	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_RCVBUF_LOCK;
+	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & lock;
+}
+
+static __always_inline void sock_set(struct bpf_sock_ops *ctx, int level, int option, int value)
+{
+	bpf_setsockopt(ctx, level, option, &value, sizeof(value));
+}
+
+/*
+ * A joined socket's TCP window stays at an eighth of its receive buffer: with overhead a quarter, what the spill rule leaves to TCP.
+ * The kernel forgets a clamp whenever it learns a new ratio of payload to memory (tcp_measure_rcv_mss), so it is renewed before each
+ * segment that could announce more. A joined socket sends few of those.
+ */
+static __always_inline void window_keep(struct bpf_sock_ops *ctx, struct tcp_sock *tcp)
+{
+	struct sock *sk = (struct sock *)tcp;
+	__u32 window = (__u32)sk->sk_rcvbuf / 8;
+
+	if (tcp->window_clamp != window)
+		sock_set(ctx, IPPROTO_TCP, TCP_WINDOW_CLAMP, window);
 }
 
 static __always_inline bool sock_fin_received(struct tcp_sock *tcp)
@@ -104,6 +125,8 @@ static __always_inline void join_end(struct bpf_sock_ops *ctx, struct bpf_sock *
 	struct weir_meeting meeting = {}, *other;
 	struct weir_tuple there;
 	struct weir_join *join;
+	/* What spills goes from memory to memory: there is nothing to pace, and BBR would wait for a timer between bursts. */
+	char reno[] = "reno";
 	struct tcp_sock *tcp;
 	__u64 cookie;
 
@@ -131,12 +154,13 @@ static __always_inline void join_end(struct bpf_sock_ops *ctx, struct bpf_sock *
 		return;
 	}
 	bpf_map_update_elem(&weir_meetings, here, &meeting, BPF_ANY);
-	if (weir_joined_rcvbuf && !sock_rcvbuf_chosen(tcp)) {
-		__u32 size = weir_joined_rcvbuf;
-
-		bpf_setsockopt(ctx, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	}
-	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+	if (!sock_chose(tcp, SOCK_RCVBUF_LOCK))
+		sock_set(ctx, SOL_SOCKET, SO_RCVBUF, weir_joined_rcvbuf);
+	if (!sock_chose(tcp, SOCK_SNDBUF_LOCK))
+		sock_set(ctx, SOL_SOCKET, SO_SNDBUF, weir_joined_sndbuf);
+	bpf_setsockopt(ctx, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno));
+	window_keep(ctx, tcp);
+	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 }
 
 static __always_inline void active_established(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
@@ -238,12 +262,14 @@ SEC("sockops")
 int weir_sockops(struct bpf_sock_ops *ctx)
 {
 	struct weir_socket *socket;
+	struct tcp_sock *tcp;
 	struct bpf_sock *sk;
 
 	/* "Not answered" to the calls that ask for a value. */
 	ctx->reply = -1;
 	if (ctx->op != BPF_SOCK_OPS_TCP_CONNECT_CB && ctx->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB &&
-	    ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && ctx->op != BPF_SOCK_OPS_STATE_CB)
+	    ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && ctx->op != BPF_SOCK_OPS_STATE_CB &&
+	    ctx->op != BPF_SOCK_OPS_HDR_OPT_LEN_CB)
 		return 1;
 	sk = ctx->sk;
 	if (!sk)
@@ -259,6 +285,11 @@ int weir_sockops(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		passive_established(ctx, sk);
+		break;
+	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
+		tcp = bpf_skc_to_tcp_sock(sk);
+		if (tcp)
+			window_keep(ctx, tcp);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ctx->args[1] == TCP_CLOSE)
