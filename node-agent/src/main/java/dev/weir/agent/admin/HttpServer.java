@@ -37,6 +37,7 @@ final class HttpServer implements AutoCloseable {
   private static final long REQUEST_NANOS = TimeUnit.SECONDS.toNanos(10);
   private static final long IDLE_NANOS = TimeUnit.SECONDS.toNanos(60);
   private static final long SWEEP_MILLIS = 1_000;
+  private static final long CLOSE_MILLIS = 2_000;
   private static final int FIRST_BUFFER_BYTES = 512;
 
   /** Length, two line ends and the last chunk. */
@@ -108,12 +109,22 @@ final class HttpServer implements AutoCloseable {
     thread.start();
   }
 
+  /** Its ports are free when this returns, unless a page is still being made after two seconds. */
   @Override
   public void close() {
     closed = true;
-    selector.wakeup();
-    if (!thread.isAlive()) {
+    if (thread.getState() == Thread.State.NEW) {
       closeAll();
+      return;
+    }
+    selector.wakeup();
+    if (Thread.currentThread().equals(thread)) {
+      return;
+    }
+    try {
+      thread.join(CLOSE_MILLIS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
     }
   }
 
@@ -201,6 +212,9 @@ final class HttpServer implements AutoCloseable {
   }
 
   private void closeAll() {
+    if (!selector.isOpen()) {
+      return;
+    }
     for (SelectionKey key : List.copyOf(selector.keys())) {
       if (key.attachment() instanceof Connection connection) {
         connection.close();

@@ -1,5 +1,7 @@
 package dev.weir.agent.config;
 
+import static org.awaitility.Awaitility.await;
+
 import com.google.protobuf.Any;
 import dev.weir.api.model.Addresses;
 import dev.weir.api.model.Service;
@@ -26,12 +28,14 @@ import org.jspecify.annotations.Nullable;
 final class FakeControlPlane implements AutoCloseable {
   private final Server server;
   private final BlockingQueue<DeltaDiscoveryRequest> requests = new LinkedBlockingQueue<>();
-  private final AtomicReference<@Nullable StreamObserver<DeltaDiscoveryResponse>> stream = new AtomicReference<>();
+  private final AtomicReference<@Nullable StreamObserver<DeltaDiscoveryResponse>> stream =
+      new AtomicReference<>();
   private int nonce;
 
   FakeControlPlane(int port) throws IOException {
     server =
-        NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), port))
+        NettyServerBuilder.forAddress(
+                new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), port))
             .addService(
                 new AggregatedDiscoveryServiceGrpc.AggregatedDiscoveryServiceImplBase() {
                   @Override
@@ -85,14 +89,16 @@ final class FakeControlPlane implements AutoCloseable {
     return Resource.newBuilder()
         .setName(Addresses.name(address))
         .setVersion(version)
-        .setResource(Any.newBuilder().setTypeUrl(Addresses.TYPE_URL).setValue(address.toByteString()))
+        .setResource(
+            Any.newBuilder().setTypeUrl(Addresses.TYPE_URL).setValue(address.toByteString()))
         .build();
   }
 
   @Override
-  public void close() throws InterruptedException {
+  public void close() {
     server.shutdownNow();
-    server.awaitTermination(10, TimeUnit.SECONDS);
+    // The port is to be free for whoever comes next.
+    await().until(server::isTerminated);
   }
 
   private final class Requests implements StreamObserver<DeltaDiscoveryRequest> {

@@ -14,7 +14,8 @@ class MeshViewTest {
   private static final InetAddress VIP = InetAddress.ofLiteral("10.96.0.7");
 
   private final Service web = Meshes.service("web", "10.96.0.7", "fd00:96::7");
-  private final Workload one = Meshes.pod("web-1", "web", "", List.of("10.244.1.5", "fd00:244:1::5"), "web");
+  private final Workload one =
+      Meshes.pod("web-1", "web", "", List.of("10.244.1.5", "fd00:244:1::5"), "web");
   private final Workload two = Meshes.pod("web-2", "web", "10.244.2.6", "web");
 
   @Test
@@ -23,7 +24,9 @@ class MeshViewTest {
     assertThat(view.service(VIP)).isEqualTo(web);
     assertThat(view.service("web.shop.svc.cluster.local")).isEqualTo(web);
     assertThat(view.serviceByKey("shop/web.shop.svc.cluster.local")).isEqualTo(web);
-    assertThat(view.endpoints(web, 80)).extracting(Endpoint::address).extracting(InetAddress::getHostAddress)
+    assertThat(view.endpoints(web, 80))
+        .extracting(Endpoint::address)
+        .extracting(InetAddress::getHostAddress)
         .containsExactly("10.244.1.5", "fd00:244:1:0:0:0:0:5", "10.244.2.6");
     assertThat(view.endpoints(web, 81)).isEmpty();
     assertThat(view.endpoints(web, 80)).isSameAs(view.endpoints(web, 80));
@@ -48,7 +51,8 @@ class MeshViewTest {
     MeshView before = MeshView.of(List.of(web, other, Meshes.service("headless")), List.of(one));
     assertThat(before.serviceAddresses()).hasSize(3);
     ServiceAddress unchanged = at(before, "10.96.0.8");
-    assertThat(at(before, "10.96.0.7").endpoints()).extracting(each -> each.address().getHostAddress() + ":" + each.port())
+    assertThat(at(before, "10.96.0.7").endpoints())
+        .extracting(each -> each.address().getHostAddress() + ":" + each.port())
         .containsExactly("10.244.1.5:8080");
     MeshView.Change change = before.change();
     change.put(two);
@@ -99,8 +103,15 @@ class MeshViewTest {
   void aChangeInALargeMeshCostsWhatTheChangeCosts() {
     MeshView.Change building = MeshView.empty().change();
     for (int i = 0; i < 10_000; i++) {
-      building.put(Meshes.service("s" + i, "10." + (100 + i / 65536) + "." + (i / 256 % 256) + "." + i % 256));
-      building.put(Meshes.pod("p" + i, "app", "10." + (120 + i / 65536) + "." + (i / 256 % 256) + "." + i % 256, "s" + i));
+      building.put(
+          Meshes.service(
+              "s" + i, "10." + (100 + i / 65536) + "." + (i / 256 % 256) + "." + i % 256));
+      building.put(
+          Meshes.pod(
+              "p" + i,
+              "app",
+              "10." + (120 + i / 65536) + "." + (i / 256 % 256) + "." + i % 256,
+              "s" + i));
     }
     MeshView view = building.done();
     long best = Long.MAX_VALUE;

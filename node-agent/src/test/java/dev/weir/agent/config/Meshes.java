@@ -21,7 +21,10 @@ import java.util.function.Consumer;
 public final class Meshes {
   private Meshes() {}
 
-  /** A Service of the namespace {@code shop} with the port 80, named http; no address makes it headless. */
+  /**
+   * A Service of the namespace {@code shop} with the port 80, named http; no address makes it
+   * headless.
+   */
   public static Service service(String name, String... addresses) {
     return new Service(
         "shop",
@@ -53,12 +56,16 @@ public final class Meshes {
         false);
   }
 
-  /** A healthy pod of the Deployment {@code app} that answers on 8080 for port 80 of the Services named. */
+  /**
+   * A healthy pod of the Deployment {@code app} that answers on 8080 for port 80 of the Services
+   * named.
+   */
   public static Workload pod(String name, String app, String address, String... services) {
     return pod(name, app, "", List.of(address), services);
   }
 
-  public static Workload pod(String name, String app, String hostname, List<String> addresses, String... services) {
+  public static Workload pod(
+      String name, String app, String hostname, List<String> addresses, String... services) {
     Map<String, List<ServicePort>> ports = new HashMap<>();
     for (String service : services) {
       ports.put(

@@ -50,11 +50,11 @@ class PersistentMapTest {
     Arbitrary<Key> keys =
         Arbitraries.integers()
             .between(0, 60)
-            .map(number -> new Key(number, number % 3 == 0 ? 7 : number % 3 == 1 ? number << 30 : number));
-    return keys.flatMap(
-            key ->
-                Arbitraries.of(true, true, false)
-                    .flatMap(put -> Arbitraries.integers().map(value -> new Step(key, put, value))))
+            .map(number ->
+                new Key(number, number % 3 == 0 ? 7 : number % 3 == 1 ? number << 30 : number));
+    return keys.flatMap(key ->
+            Arbitraries.of(true, true, false)
+                .flatMap(put -> Arbitraries.integers().map(value -> new Step(key, put, value))))
         .list()
         .ofMaxSize(200);
   }

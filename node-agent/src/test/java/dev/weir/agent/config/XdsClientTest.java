@@ -28,7 +28,10 @@ import org.junit.jupiter.api.Timeout;
 class XdsClientTest {
   private final ByteArrayOutputStream logged = new ByteArrayOutputStream();
   private final Logs logs =
-      new Logs(new PrintStream(logged, true, StandardCharsets.UTF_8), InstantSource.system(), Level.INFO);
+      new Logs(
+          new PrintStream(logged, true, StandardCharsets.UTF_8),
+          InstantSource.system(),
+          Level.INFO);
   private final Service web = Meshes.service("web", "10.96.0.7");
 
   @Test
@@ -38,8 +41,11 @@ class XdsClientTest {
       DeltaDiscoveryRequest first = control.request();
       assertThat(first.getTypeUrl()).isEqualTo(Addresses.TYPE_URL);
       assertThat(first.getResourceNamesSubscribeList()).isEmpty();
-      assertThat(first.getNode().getId()).isEqualTo("ztunnel~10.0.0.1~weir-agent-node-1.weir-system~weir-system.svc.cluster.local");
-      assertThat(first.getNode().getMetadata().getFieldsOrThrow("NODE_NAME").getStringValue()).isEqualTo("node-1");
+      assertThat(first.getNode().getId())
+          .isEqualTo(
+              "ztunnel~10.0.0.1~weir-agent-node-1.weir-system~weir-system.svc.cluster.local");
+      assertThat(first.getNode().getMetadata().getFieldsOrThrow("NODE_NAME").getStringValue())
+          .isEqualTo("node-1");
       assertThat(client.current().synced()).isFalse();
 
       String nonce =
@@ -71,12 +77,18 @@ class XdsClientTest {
               .setName("shop/broken")
               .setVersion("1")
               .setResource(
-                  Any.newBuilder().setTypeUrl(Addresses.TYPE_URL).setValue(ByteString.copyFromUtf8("\u0001\u0002garbage")))
+                  Any.newBuilder()
+                      .setTypeUrl(Addresses.TYPE_URL)
+                      .setValue(ByteString.copyFromUtf8("\u0001\u0002garbage")))
               .build();
-      Resource misnamed = FakeControlPlane.resource(Meshes.service("other", "10.96.0.8"), "1").toBuilder().setName("shop/x").build();
+      Resource misnamed =
+          FakeControlPlane.resource(Meshes.service("other", "10.96.0.8"), "1").toBuilder()
+              .setName("shop/x")
+              .build();
       control.send(List.of(unreadable, FakeControlPlane.resource(web, "1"), misnamed));
       DeltaDiscoveryRequest nack = control.request();
-      assertThat(nack.getErrorDetail().getMessage()).contains("shop/broken", "shop/x: names itself shop/other.shop.svc.cluster.local");
+      assertThat(nack.getErrorDetail().getMessage())
+          .contains("shop/broken", "shop/x: names itself shop/other.shop.svc.cluster.local");
       assertThat(client.current().service(InetAddress.ofLiteral("10.96.0.7"))).isEqualTo(web);
       assertThat(client.current().serviceCount()).isEqualTo(1);
       assertThat(client.state().types().getFirst().rejected()).isEqualTo(2);
@@ -99,14 +111,17 @@ class XdsClientTest {
 
       try (FakeControlPlane second = new FakeControlPlane(port)) {
         DeltaDiscoveryRequest again = second.request();
-        assertThat(again.getInitialResourceVersionsMap()).containsExactlyEntriesOf(Map.of(web.key(), "17"));
+        assertThat(again.getInitialResourceVersionsMap())
+            .containsExactlyEntriesOf(Map.of(web.key(), "17"));
         second.send(List.of(FakeControlPlane.resource(Meshes.service("new", "10.96.0.9"), "1")));
         second.request();
         assertThat(client.current().serviceCount()).isEqualTo(2);
         assertThat(client.state().connected()).isTrue();
       }
     }
-    assertThat(logged.toString(StandardCharsets.UTF_8)).doesNotContain("\tat ").contains("what is known stays in force");
+    assertThat(logged.toString(StandardCharsets.UTF_8))
+        .doesNotContain("\tat ")
+        .contains("what is known stays in force");
   }
 
   @Test
@@ -114,10 +129,9 @@ class XdsClientTest {
     try (FakeControlPlane control = new FakeControlPlane(0);
         XdsClient client = open(control.port())) {
       List<Long> heard = Collections.synchronizedList(new ArrayList<>());
-      client.onChange(
-          _ -> {
-            throw new IllegalStateException("a room that fails");
-          });
+      client.onChange(_ -> {
+        throw new IllegalStateException("a room that fails");
+      });
       client.onChange(view -> heard.add(view.generation()));
       control.request();
       for (int i = 0; i < 3; i++) {
@@ -142,6 +156,7 @@ class XdsClientTest {
   }
 
   private XdsClient open(int port) {
-    return XdsClient.open(XdsOptions.of("127.0.0.1:" + port, "node-1", "10.0.0.1", "test"), logs.room("xds"));
+    return XdsClient.open(
+        XdsOptions.of("127.0.0.1:" + port, "node-1", "10.0.0.1", "test"), logs.room("xds"));
   }
 }
