@@ -211,7 +211,10 @@ final class Agent implements AutoCloseable {
   /** On the config thread. */
   private void follow(MeshView view) {
     capture.replacePods(view);
-    capture.services().replace(view.serviceAddresses());
+    if (view.synced()) {
+      // Before, nothing is said yet: what a former agent left in the kernel holds.
+      capture.services().replace(view.serviceAddresses());
+    }
     relays.endDeleted(view);
   }
 

@@ -40,16 +40,14 @@ final class Heartbeat implements AutoCloseable {
         != 0;
   }
 
-  void joining(boolean on) {
-    if (on) {
-      int before =
-          (int) INT.getAndBitwiseOr(control, Layouts.CONTROL_FLAGS, Layouts.CONTROL_FLAG_JOINING);
-      assert before >= 0;
-    } else {
-      int before =
-          (int) INT.getAndBitwiseAnd(control, Layouts.CONTROL_FLAGS, ~Layouts.CONTROL_FLAG_JOINING);
-      assert before >= 0;
+  /** Nothing once closed: the mapping may be gone by then. */
+  synchronized void joining(boolean on) {
+    if (stopped) {
+      return;
     }
+    int flags = (int) INT.getVolatile(control, Layouts.CONTROL_FLAGS);
+    int flag = Layouts.CONTROL_FLAG_JOINING;
+    INT.setVolatile(control, Layouts.CONTROL_FLAGS, on ? flags | flag : flags & ~flag);
   }
 
   void start() {
@@ -72,7 +70,10 @@ final class Heartbeat implements AutoCloseable {
 
   /** Says at once that no agent lives, unless a successor beats already. */
   @Override
-  public void close() {
+  public synchronized void close() {
+    if (stopped) {
+      return;
+    }
     stopped = true;
     LockSupport.unpark(thread);
     try {

@@ -13,6 +13,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /** {@link Capture} on the real kernel: puts the parts together and owns their threads. */
@@ -33,6 +34,7 @@ final class KernelCapture implements Capture {
   private final KernelVerdicts verdicts;
   private final KernelFlowReader flows;
   private final Pods pods;
+  private final AtomicBoolean closed = new AtomicBoolean();
   private final Thread selfTest =
       Thread.ofPlatform().name("weir-self-test").daemon().unstarted(this::selfTest);
   private volatile Joining joining =
@@ -127,6 +129,10 @@ final class KernelCapture implements Capture {
       return;
     }
     Joining result = new JoiningTest(thread, kernel, state, book, flows, log).run();
+    if (closed.get()) {
+      // Cut short, which says nothing about the kernel.
+      return;
+    }
     boolean on = result.state() == Joining.State.ON;
     heartbeat.joining(on);
     var _ = thread.call(() -> trust(on));
@@ -186,6 +192,9 @@ final class KernelCapture implements Capture {
   @Override
   public List<KernelDrop> drops() {
     List<KernelDrop> now = new ArrayList<>();
+    if (closed.get()) {
+      return now;
+    }
     state
         .map(Programs.DROPS)
         .forEach((key, value) -> {
@@ -217,6 +226,9 @@ final class KernelCapture implements Capture {
 
   @Override
   public void close() {
+    if (closed.getAndSet(true)) {
+      return;
+    }
     endSelfTest();
     heartbeat.close();
     flows.close();
@@ -232,6 +244,9 @@ final class KernelCapture implements Capture {
 
   @Override
   public void uninstall() {
+    if (closed.getAndSet(true)) {
+      return;
+    }
     endSelfTest();
     heartbeat.close();
     flows.close();

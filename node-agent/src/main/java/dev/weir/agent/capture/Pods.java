@@ -404,10 +404,14 @@ final class Pods implements Enroller {
     long cookie = kernel.namespaces().cookie(netns);
     Layouts.PodEntry former = adopted.get(cookie);
     Leaving returning = leaving.get(cookie);
-    int number =
-        former != null
-            ? former.pod()
-            : returning != null ? returning.pod.number() : book.nextPodNumber();
+    int number;
+    if (former != null) {
+      number = former.pod();
+    } else if (returning != null && returning.pod.uid().equals(name.uid())) {
+      number = returning.pod.number();
+    } else {
+      number = book.nextPodNumber();
+    }
     // The namespace itself is the truth about addresses; what the control plane says may be of a
     // pod before or after.
     Pod pod =

@@ -18,6 +18,7 @@ import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.SocketTimeoutException;
 import java.net.StandardProtocolFamily;
 import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
@@ -435,5 +436,73 @@ final class KernelCaptureTest {
     assertThat(node.flows.closed.values())
         .extracting(FlowBytes::sent, FlowBytes::received)
         .containsExactly(tuple(10_000L, 3_000L));
+  }
+
+  @Test
+  void aPodThatIsGoneTakesItsPeersConnectionsWithIt() throws Exception {
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    try (SocketChannel socket = direct(client, server);
+        SocketChannel accepted = listening.accept()) {
+      assertThat(accepted.isConnected()).isTrue();
+      node.unplug(node.server);
+      node.remove("server");
+      socket.socket().setSoTimeout(2_000);
+      assertThatThrownBy(() -> socket.socket().getInputStream().read())
+          .isInstanceOf(IOException.class)
+          .isNotInstanceOf(SocketTimeoutException.class);
+      await("released", () -> podFolders() == 1);
+    }
+  }
+
+  @Test
+  void anotherPodInTheSameNamespaceInheritsNothing() throws IOException {
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    node.listen(node.server, SERVER4, PORT);
+    SocketChannel socket = direct(client, server);
+    Pod other = node.enrol(node.server, "other");
+    assertThat(other.number()).isNotEqualTo(server.number());
+    assertThat(node.listeners.heard("withdrawn server")).isTrue();
+    assertThat(node.running().podAt(SERVER4)).isEqualTo(other);
+    assertThat(node.connect(node.client, SERVER4, PORT).isConnected()).isTrue();
+    await("captured", () -> acceptsCaptured(client));
+    socket.close();
+  }
+
+  @Test
+  void twentyAgentsOneAfterTheOtherHoldNoMoreThanOne() throws IOException {
+    long before = TestNode.descriptors();
+    node.enrolClient();
+    node.enrolServer();
+    long pins = node.pins();
+    for (int i = 0; i < 20; i++) {
+      node.stop();
+      node.start();
+      node.enrolClient();
+      node.enrolServer();
+      TestNode.join(node.running().enroller().snapshotEnd());
+      assertThat(node.pins()).isEqualTo(pins);
+    }
+    node.remove("client");
+    node.remove("server");
+    await("released", () -> TestNode.descriptors() == before);
+    node.running().uninstall();
+    assertThat(node.bpffs()).doesNotExist();
+    node.stop();
+  }
+
+  @Test
+  void aFolderOfCgroupThatWasMadeAnewIsTakenOver() throws IOException {
+    node.enrolClient();
+    node.stop();
+    node.replaceCgroup();
+    node.start();
+    Pod client = node.enrolClient();
+    try (SocketChannel socket = node.connect(node.client, SERVER4, PORT)) {
+      assertThat(socket.isConnected()).isTrue();
+      assertOriginal(client, accepted4(client), SERVER4);
+    }
   }
 }

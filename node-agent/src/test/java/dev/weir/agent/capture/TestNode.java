@@ -30,6 +30,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
 import org.awaitility.Awaitility;
 import org.jspecify.annotations.Nullable;
 
@@ -232,6 +233,58 @@ final class TestNode implements AutoCloseable {
         .atMost(Duration.ofSeconds(5))
         .pollInterval(Duration.ofMillis(20))
         .until(condition::getAsBoolean);
+  }
+
+  /** BPF objects and namespaces that this process holds. */
+  static long descriptors() {
+    try (Stream<Path> all = Files.list(Path.of("/proc/self/fd"))) {
+      return all.filter(
+              fd -> {
+                try {
+                  String target = Files.readSymbolicLink(fd).toString();
+                  return target.startsWith("anon_inode:bpf") || target.startsWith("net:");
+                } catch (IOException e) {
+                  // The descriptor of the listing itself.
+                  return false;
+                }
+              })
+          .count();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  long pins() {
+    try (Stream<Path> all = Files.walk(bpffs)) {
+      return all.count();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Takes the pod's interface away, as a CNI does when the pod is deleted. */
+  void unplug(Fd netns) throws IOException, InterruptedException {
+    Process gone =
+        new ProcessBuilder(
+                "nsenter",
+                "--net=/proc/%d/fd/%d".formatted(ProcessHandle.current().pid(), netns.number()),
+                "ip",
+                "link",
+                "delete",
+                "eth0")
+            .inheritIO()
+            .start();
+    if (!gone.waitFor(5, TimeUnit.SECONDS) || gone.exitValue() != 0) {
+      throw new IOException("ip link delete eth0 failed");
+    }
+  }
+
+  /** As if the node had been torn down and made again under the same name. */
+  void replaceCgroup() throws IOException {
+    join(Cgroup2.root().orElseThrow());
+    Files.delete(cgroup);
+    Files.createDirectory(cgroup);
+    join(cgroup);
   }
 
   Path bpffs() {
