@@ -14,14 +14,14 @@ import org.junit.jupiter.api.Test;
 
 class PersistentMapTest {
   /** A key whose hash is chosen, so that paths and whole hashes collide. */
-  private record Key(int number, int hash) {
+  record Key(int number, int hash) {
     @Override
     public int hashCode() {
       return hash;
     }
   }
 
-  private record Step(Key key, boolean put, int value) {}
+  record Step(Key key, boolean put, int value) {}
 
   @Property(tries = 500)
   void itHoldsWhatAHashMapHoldsAfterAnySteps(@ForAll("steps") List<Step> steps) {
