@@ -117,7 +117,7 @@ final class Agent implements AutoCloseable {
               capture.verdicts(),
               telemetry,
               telemetry,
-              Tuning.standard(ByteBufAllocator.DEFAULT),
+              Tuning.standard(transport, ByteBufAllocator.DEFAULT),
               logs.room("relay"));
       PodDns dns =
           new PodDns(

@@ -70,6 +70,8 @@ final class HttpServer implements AutoCloseable {
     try {
       // Without it a restarted agent would wait for TIME_WAIT; a live one still holds the port.
       listener.setOption(StandardSocketOptions.SO_REUSEADDR, true);
+      // During an upgrade two agents live on the node; any other program's port stays its own.
+      listener.setOption(StandardSocketOptions.SO_REUSEPORT, true);
       listener.bind(address, MAX_CONNECTIONS);
       register(listener, site);
     } catch (IOException | RuntimeException e) {

@@ -161,6 +161,7 @@ final class Dial implements PodSupply.Taker {
             loop,
             accepted,
             server,
+            relays.tuning().forgetsEnded(),
             relays.connections().opened(facts()),
             pod,
             there == pod ? null : there);

@@ -22,6 +22,7 @@ final class Relay {
   private @Nullable String error;
 
   /**
+   * @param forgetsEnded see {@link Tuning#forgetsEnded}
    * @param first the pod whose listener accepted
    * @param second the pod that is delivered into, where that is another
    */
@@ -29,12 +30,13 @@ final class Relay {
       EventLoop loop,
       SocketChannel client,
       SocketChannel server,
+      boolean forgetsEnded,
       ConnectionMeter meter,
       PodRelays first,
       @Nullable PodRelays second) {
     this.loop = loop;
-    this.client = new Side(this, client, true);
-    this.server = new Side(this, server, false);
+    this.client = new Side(this, client, true, forgetsEnded);
+    this.server = new Side(this, server, false, forgetsEnded);
     this.meter = meter;
     this.first = first;
     this.second = second;
@@ -42,6 +44,10 @@ final class Relay {
     if (second != null) {
       second.began(this);
     }
+  }
+
+  EventLoop loop() {
+    return loop;
   }
 
   Side client() {

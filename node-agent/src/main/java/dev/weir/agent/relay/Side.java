@@ -40,13 +40,16 @@ final class Side extends ChannelInboundHandlerAdapter {
   private final Relay relay;
   private final SocketChannel channel;
   private final boolean client;
+  private final boolean forgetsEnded;
   private boolean inputEnded;
   private boolean outputEnding;
   private boolean outputEnded;
   private boolean outputBroken;
   private boolean unflushed;
+  private boolean reviving;
 
-  Side(Relay relay, SocketChannel channel, boolean client) {
+  Side(Relay relay, SocketChannel channel, boolean client, boolean forgetsEnded) {
+    this.forgetsEnded = forgetsEnded;
     this.relay = relay;
     this.channel = channel;
     this.client = client;
@@ -73,13 +76,13 @@ final class Side extends ChannelInboundHandlerAdapter {
   public void channelReadComplete(ChannelHandlerContext context) {
     if (unflushed) {
       unflushed = false;
-      peer().channel.flush();
+      peer().flush();
     }
   }
 
   @Override
   public void channelWritabilityChanged(ChannelHandlerContext context) {
-    peer().channel.config().setAutoRead(channel.isWritable());
+    peer().reading(channel.isWritable());
   }
 
   @Override
@@ -94,7 +97,47 @@ final class Side extends ChannelInboundHandlerAdapter {
         return;
       }
       // Whatever held the peer back will never be written now.
-      peer().channel.config().setAutoRead(true);
+      peer().reading(true);
+    }
+  }
+
+  private void reading(boolean on) {
+    // Nothing is left to be read, and a transport that forgets the socket fails to look at it.
+    if (!inputEnded) {
+      channel.config().setAutoRead(on);
+    }
+  }
+
+  /**
+   * Sends what is written. Where the transport forgets a socket whose end was read (see {@link
+   * Tuning#forgetsEnded}), it is introduced anew first, unless earlier bytes still wait: then it is
+   * known, for writing.
+   */
+  private void flush() {
+    ChannelOutboundBuffer pending = channel.unsafe().outboundBuffer();
+    if (!inputEnded || !forgetsEnded || pending == null || !pending.isEmpty()) {
+      channel.flush();
+    } else if (!reviving) {
+      reviving = true;
+      channel.config().setAutoRead(false);
+      channel.deregister().addListener(this::deregistered);
+    }
+  }
+
+  private void deregistered(Future<? super Void> deregister) {
+    if (deregister.isSuccess() && channel.isOpen()) {
+      relay.loop().register(channel).addListener(this::revived);
+    } else {
+      relay.abort();
+    }
+  }
+
+  private void revived(Future<? super Void> register) {
+    reviving = false;
+    if (register.isSuccess()) {
+      channel.flush();
+    } else {
+      relay.abort();
     }
   }
 
@@ -105,7 +148,7 @@ final class Side extends ChannelInboundHandlerAdapter {
     inputEnded = true;
     if (unflushed) {
       unflushed = false;
-      peer().channel.flush();
+      peer().flush();
     }
     if (outputEnded) {
       channel.close();
@@ -125,10 +168,11 @@ final class Side extends ChannelInboundHandlerAdapter {
     }
     outputEnding = true;
     ChannelOutboundBuffer pending = channel.unsafe().outboundBuffer();
-    if (pending == null || pending.isEmpty()) {
+    if (pending == null || pending.totalPendingWriteBytes() == 0) {
       finish();
     } else {
-      channel.writeAndFlush(Unpooled.EMPTY_BUFFER).addListener(this::written);
+      channel.write(Unpooled.EMPTY_BUFFER).addListener(this::written);
+      flush();
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.weir.agent.relay;
 
+import dev.weir.agent.transport.Transport;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.AdaptiveRecvByteBufAllocator;
 import io.netty.channel.RecvByteBufAllocator;
@@ -14,13 +15,15 @@ import java.time.Duration;
  * @param connectNext how long an endpoint may take to answer while another one is left to try
  * @param connectLast how long the last one may take: long enough for a lost SYN, which the kernel
  *     repeats after 1 and after 3 s
+ * @param forgetsEnded as {@link Transport#forgetsEnded}
  */
 public record Tuning(
     ByteBufAllocator allocator,
     RecvByteBufAllocator reads,
     WriteBufferWaterMark unwritten,
     Duration connectNext,
-    Duration connectLast) {
+    Duration connectLast,
+    boolean forgetsEnded) {
 
   // A connection that moves little reads into little; one that streams grows to what a core's
   // cache takes in at once.
@@ -32,14 +35,15 @@ public record Tuning(
   private static final int UNWRITTEN_LOW = 16 * 1024;
   private static final int UNWRITTEN_HIGH = 64 * 1024;
 
-  public static Tuning standard(ByteBufAllocator allocator) {
+  public static Tuning standard(Transport transport, ByteBufAllocator allocator) {
     return new Tuning(
         allocator,
         new AdaptiveRecvByteBufAllocator(READ_LEAST, READ_FIRST, READ_MOST)
             .maxMessagesPerRead(READS_AT_ONCE),
         new WriteBufferWaterMark(UNWRITTEN_LOW, UNWRITTEN_HIGH),
         Duration.ofSeconds(1),
-        Duration.ofSeconds(5));
+        Duration.ofSeconds(5),
+        transport.forgetsEnded());
   }
 
   private static final int READS_AT_ONCE = 2;

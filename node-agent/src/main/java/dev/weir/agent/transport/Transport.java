@@ -32,6 +32,10 @@ import java.util.concurrent.ThreadFactory;
  * @param listeners makes an unbound TCP listener there
  * @param datagrams makes an unbound UDP socket there
  * @param domainListeners makes an unbound Unix stream listener
+ * @param forgetsEnded whether a socket whose end of input was read is dropped from the loop's set
+ *     for good, so that a later full send buffer is an error (EpollIoHandler of Netty 4.2.18 does
+ *     EPOLL_CTL_DEL at "no interest" and EPOLL_CTL_MOD afterwards: ENOENT). Registering the channel
+ *     again before it is written to helps
  */
 public record Transport(
     String name,
@@ -39,7 +43,8 @@ public record Transport(
     ChannelFactory<SocketChannel> sockets,
     ChannelFactory<ServerSocketChannel> listeners,
     ChannelFactory<DatagramChannel> datagrams,
-    ChannelFactory<ServerDomainSocketChannel> domainListeners) {
+    ChannelFactory<ServerDomainSocketChannel> domainListeners,
+    boolean forgetsEnded) {
 
   public static final String AUTO = "auto";
   public static final String EPOLL = "epoll";
@@ -82,7 +87,8 @@ public record Transport(
         EpollSocketChannel::new,
         EpollServerSocketChannel::new,
         EpollDatagramChannel::new,
-        EpollServerDomainSocketChannel::new);
+        EpollServerDomainSocketChannel::new,
+        true);
   }
 
   private static Transport ioUring() {
@@ -95,7 +101,8 @@ public record Transport(
         IoUringSocketChannel::new,
         IoUringServerSocketChannel::new,
         IoUringDatagramChannel::new,
-        IoUringServerDomainSocketChannel::new);
+        IoUringServerDomainSocketChannel::new,
+        false);
   }
 
   private static UnavailableException unavailable(String name, Throwable cause) {

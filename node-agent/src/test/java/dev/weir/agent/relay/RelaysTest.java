@@ -220,6 +220,45 @@ final class RelaysTest {
   }
 
   @Test
+  void aClientThatHasEndedMayReadTheAnswerLate() throws Exception {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      client.shutdownOutput();
+      assertThat(receiveToEnd(server)).isZero();
+      CompletableFuture<Void> sending = async(() -> sendMany(server, 64L * MIB));
+      // Every buffer on the way is full: the agent must be woken again by a half-closed socket.
+      await()
+          .atMost(Duration.ofSeconds(5))
+          .until(() -> pods.allocator.pinnedDirectMemory() > 32 * 1024);
+      assertThat(sending).isNotDone();
+      sending.thenRun(() -> close(server));
+      assertThat(receiveToEnd(client)).isEqualTo(64L * MIB);
+      sending.get(10, TimeUnit.SECONDS);
+    }
+  }
+
+  @Test
+  void anEndBehindAFullPipeArrivesAfterAllOfIt() throws Exception {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      CompletableFuture<Void> sending =
+          async(() -> {
+            sendMany(client, 24L * MIB);
+            client.shutdownOutput();
+          });
+      await()
+          .atMost(Duration.ofSeconds(5))
+          .until(() -> pods.allocator.pinnedDirectMemory() > 32 * 1024);
+      assertThat(receiveToEnd(server)).isEqualTo(24L * MIB);
+      sending.get(10, TimeUnit.SECONDS);
+      send(server, "got it");
+      assertThat(receive(client, 6)).isEqualTo("got it");
+    }
+  }
+
+  @Test
   void aServerThatHasEndedStillHearsTheClient() throws Exception {
     try (ServerSocketChannel listener = pods.listen();
         SocketChannel client = pods.connect();

@@ -123,7 +123,7 @@ final class TwoPods implements AutoCloseable {
             InstantSource.system(),
             AccessLog.Mode.OFF,
             AccessLog.Format.TEXT);
-    Tuning standard = Tuning.standard(allocator);
+    Tuning standard = Tuning.standard(transport, allocator);
     relays =
         new Relays(
             loops,
@@ -134,7 +134,13 @@ final class TwoPods implements AutoCloseable {
             verdicts,
             new Telemetry(mesh, accessLog),
             refusals,
-            new Tuning(allocator, standard.reads(), standard.unwritten(), connectNext, connectLast),
+            new Tuning(
+                allocator,
+                standard.reads(),
+                standard.unwritten(),
+                connectNext,
+                connectLast,
+                standard.forgetsEnded()),
             log);
     relays.enrolled(client);
     relays.enrolled(server);
