@@ -111,7 +111,8 @@ final class DemoCommand implements Callable<Integer> {
       output.line(
           String.format(
               Locale.ROOT,
-              "the shop is open: 8 pods on 2 nodes, all in the mesh, after %.1f s",
+              "the shop is open: %s, after %.1f s",
+              inMesh(lab.status()),
               (System.nanoTime() - started) / 1e9));
       output.line("");
       output.line(invitation());

@@ -24,12 +24,12 @@ record Edge(
     String service = destination.get("service").text();
     return new Edge(
         node,
-        first(source.get("workload").text(), source.get("pod").text(), "?"),
+        first(source.get("workload").text(), source.get("pod").text(), "outside"),
         source.get("namespace").text(),
         first(
             service.isEmpty() ? "" : service.split("\\.", 2)[0] + arrow(destination),
             destination.get("workload").text(),
-            first(destination.get("pod").text(), destination.get("address").text(), "?")),
+            first(destination.get("pod").text(), destination.get("address").text(), "outside")),
         destination.get("namespace").text(),
         json.get("path").text(),
         json.get("opened").integer(),

@@ -483,7 +483,13 @@ final class LabCommands {
       }
       Table services = new Table("NAMESPACE", "SERVICE", "ADDRESSES", "PORTS", "ENDPOINTS");
       for (Json service : status.get("services").items()) {
-        int endpoints = service.get("endpoints").items().size();
+        long endpoints =
+            service.get("endpoints").items().stream()
+                .map(endpoint ->
+                    endpoint.get("pod").text()
+                        + (endpoint.get("pod").isNull() ? endpoint(endpoint) : ""))
+                .distinct()
+                .count();
         services.row(
             service.get("namespace").text(),
             service.get("name").text(),

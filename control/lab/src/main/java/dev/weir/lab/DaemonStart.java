@@ -2,7 +2,11 @@ package dev.weir.lab;
 
 import java.io.File;
 import java.io.IOException;
+import java.net.SocketException;
+import java.net.StandardProtocolFamily;
 import java.net.URL;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.SocketChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -25,7 +29,7 @@ final class DaemonStart {
     try {
       Process process = spawn(paths);
       long deadline = System.nanoTime() + atMost.toNanos();
-      while (!Files.exists(paths.socket())) {
+      while (!listens(paths.socket())) {
         if (process.waitFor(5, TimeUnit.MILLISECONDS) || System.nanoTime() > deadline) {
           throw new LabException(
               "the daemon of lab " + lab + " did not start: " + lastWords(paths.log()));
@@ -41,6 +45,15 @@ final class DaemonStart {
           ? known
           : new LabException(
               "the daemon of lab " + lab + " cannot be started: " + e.getMessage(), e);
+    }
+  }
+
+  /** The file is there from bind(2) on, but refuses connections until listen(2). */
+  private static boolean listens(Path socket) throws IOException {
+    try (SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX)) {
+      return channel.connect(UnixDomainSocketAddress.of(socket));
+    } catch (SocketException e) {
+      return false;
     }
   }
 
