@@ -125,7 +125,7 @@ final class ControlPlane implements AutoCloseable {
     catalog = now;
     MeshModel next;
     try {
-      next = compiler.compile(model.generation() + 1, now.objects());
+      next = compiler.compile(model, now.objects());
     } catch (RuntimeException e) {
       // The nodes keep a mesh that worked; the next change may be well again.
       log.error("these objects make no mesh; the last one stays in force", "reason", e);

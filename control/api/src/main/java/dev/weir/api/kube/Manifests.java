@@ -73,14 +73,11 @@ public final class Manifests {
   public static Result read(String file, String text) {
     List<Manifest> manifests = new ArrayList<>();
     List<Problem> problems = new ArrayList<>();
-    List<YamlNode> documents;
     try {
-      documents = YamlReader.read(file, text);
+      YamlReader.read(file, text, document -> read(document, manifests, problems));
     } catch (YamlException e) {
+      // What cannot be parsed makes its whole file doubtful.
       return new Result(List.of(), List.of(e.problem()));
-    }
-    for (YamlNode document : documents) {
-      read(document, manifests, problems);
     }
     problems.addAll(duplicates(manifests));
     return new Result(manifests, problems);

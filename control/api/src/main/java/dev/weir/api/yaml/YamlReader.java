@@ -10,6 +10,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
@@ -52,10 +53,23 @@ public final class YamlReader {
    * @throws YamlException if the text cannot be parsed
    */
   public static List<YamlNode> read(String file, String text) {
-    return new YamlReader(file).documents(text);
+    List<YamlNode> documents = new ArrayList<>();
+    read(file, text, documents::add);
+    return documents;
   }
 
-  private List<YamlNode> documents(String text) {
+  /**
+   * The same one document after the other, so that only one tree is held at a time: a large
+   * cluster's file has tens of thousands.
+   *
+   * @throws YamlException if the text cannot be parsed; the documents before that place have been
+   *     handed over
+   */
+  public static void read(String file, String text, Consumer<YamlNode> taker) {
+    new YamlReader(file).documents(text, taker);
+  }
+
+  private void documents(String text, Consumer<YamlNode> taker) {
     LoadSettings settings =
         LoadSettings.builder()
             .setLabel(file)
@@ -64,7 +78,6 @@ public final class YamlReader {
             .setCodePointLimit(MAX_CHARACTERS)
             .setMaxAliasesForCollections(Integer.MAX_VALUE) // an alias costs nothing here
             .build();
-    List<YamlNode> documents = new ArrayList<>();
     try {
       Iterator<Node> nodes = new Compose(settings).composeAllFromString(text).iterator();
       document = 1;
@@ -73,7 +86,7 @@ public final class YamlReader {
         converted.clear();
         YamlNode root = convert(node, 0);
         if (!(root instanceof YamlNode.Scalar scalar && scalar.type() == YamlNode.Type.NULL)) {
-          documents.add(root);
+          taker.accept(root);
         }
         document++;
       }
@@ -90,7 +103,6 @@ public final class YamlReader {
           new Location(file, Math.max(document, 1), 1),
           "nested deeper than " + MAX_DEPTH + " levels; no Kubernetes object is");
     }
-    return documents;
   }
 
   private YamlNode convert(Node node, int depth) {

@@ -26,6 +26,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -47,8 +48,12 @@ public final class MeshCompiler {
     this.clusterDomain = clusterDomain;
   }
 
-  /** Makes the model of these objects. */
-  public MeshModel compile(long generation, List<KubeObject> objects) {
+  /**
+   * Makes the model of these objects, the one after {@code before}. What has not changed is the
+   * same record as before, so whoever compares the two models is quick, and only one copy of it is
+   * held.
+   */
+  public MeshModel compile(MeshModel before, List<KubeObject> objects) {
     Map<String, Namespace> namespaces = new HashMap<>();
     Map<String, Node> nodes = new HashMap<>();
     Map<String, Pod> pods = new LinkedHashMap<>();
@@ -96,10 +101,15 @@ public final class MeshCompiler {
         .byAddress
         .values()
         .forEach(listed -> {
-          Workload made = listed.workload();
+          Workload made = same(before.workloads(), listed.workload(), Workload::uid);
           workloads.put(made.uid(), made);
         });
-    return new MeshModel(generation, workloads, meshServices);
+    return new MeshModel(before.generation() + 1, workloads, meshServices);
+  }
+
+  private static <T> T same(Map<String, T> before, T made, Function<T, String> name) {
+    T known = before.get(name.apply(made));
+    return known != null && known.equals(made) ? known : made;
   }
 
   /** A pod that has ended has given its address back. */

@@ -98,7 +98,8 @@ final class MeshCompilerTest {
 
   @Test
   void the_cluster_domain_is_part_of_every_name() {
-    MeshModel model = new MeshCompiler("corp.example").compile(1, objects(BASE + SLICE));
+    MeshModel model =
+        new MeshCompiler("corp.example").compile(MeshModel.EMPTY, objects(BASE + SLICE));
     assertThat(model.services()).containsOnlyKeys("shop/front.shop.svc.corp.example");
   }
 
@@ -228,6 +229,20 @@ final class MeshCompilerTest {
   }
 
   @Test
+  void what_has_not_changed_is_the_same_record() {
+    MeshCompiler compiler = new MeshCompiler("cluster.local");
+    MeshModel first = compiler.compile(MeshModel.EMPTY, objects(BASE + SLICE));
+    MeshModel second =
+        compiler.compile(first, objects((BASE + SLICE).replace("port: 81", "port: 82")));
+    assertThat(second.generation()).isEqualTo(2);
+    assertThat(service(second, "front")).isNotEqualTo(service(first, "front"));
+    MeshModel third =
+        compiler.compile(second, objects((BASE + SLICE).replace("port: 81", "port: 82")));
+    assertThat(service(third, "front")).isSameAs(service(second, "front"));
+    assertThat(workload(third, "front-5d4-x")).isSameAs(workload(second, "front-5d4-x"));
+  }
+
+  @Test
   void cron_jobs_and_jobs_are_told_apart() {
     String owned = BASE.replace("kind: ReplicaSet, name: front-5d4", "kind: Job, name: %s");
     Workload cron = workload(compile(owned.formatted("nightly-29384756")), "front-5d4-x");
@@ -238,7 +253,7 @@ final class MeshCompilerTest {
   }
 
   private static MeshModel compile(String text) {
-    return new MeshCompiler("cluster.local").compile(1, objects(text));
+    return new MeshCompiler("cluster.local").compile(MeshModel.EMPTY, objects(text));
   }
 
   private static List<dev.weir.api.kube.KubeObject> objects(String text) {
