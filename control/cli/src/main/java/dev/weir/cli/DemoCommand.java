@@ -129,6 +129,16 @@ final class DemoCommand implements Callable<Integer> {
     }
   }
 
+  private static String inMesh(Json status) {
+    List<Json> pods = status.get("pods").items();
+    long enrolled = pods.stream().filter(pod -> pod.get("enrolled").isTrue()).count();
+    return "%d pods on %d nodes, %s in the mesh"
+        .formatted(
+            pods.size(),
+            status.get("nodes").items().size(),
+            enrolled == pods.size() ? "all" : Long.toString(enrolled));
+  }
+
   /**
    * Ctrl-C: the main thread ends what it is at; where it cannot, since the lab is only coming up,
    * the lab is taken from under it.
