@@ -101,7 +101,7 @@ final class Agent implements AutoCloseable {
       started.push(xds);
       AccessLog accessLog =
           new AccessLog(
-              System.out, InstantSource.system(), AccessLog.Mode.OFF, AccessLog.Format.TEXT);
+              System.out, InstantSource.system(), AccessLog.Mode.FAILURES, AccessLog.Format.TEXT);
       started.push(accessLog);
       Telemetry telemetry = new Telemetry(xds, accessLog);
       telemetry.add(xds);
