@@ -9,4 +9,9 @@ public interface PodDirectory {
   PodDirectory EMPTY = (namespace, name) -> Optional.empty();
 
   Optional<Workload> pod(String namespace, String name);
+
+  /** Whether the control plane has said everything once: then a pod that is not here is news. */
+  default boolean synced() {
+    return true;
+  }
 }

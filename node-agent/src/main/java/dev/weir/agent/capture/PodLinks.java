@@ -48,35 +48,26 @@ final class PodLinks {
     createFolder(folder);
     for (Netlink.Interface device : interfaces) {
       if (!device.loopback()) {
-        attach(
-            netns,
-            folder.resolve("ingress-" + device.index()),
-            ingress,
-            device,
-            Programs.TCX_INGRESS);
-        attach(
-            netns, folder.resolve("egress-" + device.index()), egress, device, Programs.TCX_EGRESS);
+        attachBoth(netns, folder, device);
       }
     }
   }
 
   /** Interfaces that came since; what stands is left alone. */
-  void attachNew(Fd netns, long cookie) {
+  void attachNew(Fd netns, long cookie, List<Netlink.Interface> interfaces) {
     Path folder = folder(cookie);
-    List<Netlink.Interface> interfaces =
-        kernel.namespaces().inNetwork(netns, () -> kernel.netlink().interfaces());
     for (Netlink.Interface device : interfaces) {
       if (!device.loopback() && !Files.exists(folder.resolve("egress-" + device.index()))) {
-        attach(
-            netns,
-            folder.resolve("ingress-" + device.index()),
-            ingress,
-            device,
-            Programs.TCX_INGRESS);
-        attach(
-            netns, folder.resolve("egress-" + device.index()), egress, device, Programs.TCX_EGRESS);
+        attachBoth(netns, folder, device);
       }
     }
+  }
+
+  private void attachBoth(Fd netns, Path folder, Netlink.Interface device) {
+    Path in = folder.resolve("ingress-" + device.index());
+    Path out = folder.resolve("egress-" + device.index());
+    attach(netns, in, ingress, device, Programs.TCX_INGRESS);
+    attach(netns, out, egress, device, Programs.TCX_EGRESS);
   }
 
   private void attach(

@@ -333,7 +333,9 @@ final class Pods implements Enroller {
   /** The control plane has spoken. */
   void replaceDirectory(PodDirectory now) {
     directory = now;
-    directoryIsSilent = false;
+    if (now.synced()) {
+      directoryIsSilent = false;
+    }
     for (Waiting waits : List.copyOf(waiting.values())) {
       if (!waits.answer.isDone()
           && now.pod(waits.name.namespace(), waits.name.name()).isPresent()) {
@@ -372,8 +374,11 @@ final class Pods implements Enroller {
   /** Interfaces may come after enrolment, such as a second network's. */
   void watchInterfaces() {
     for (Enrolled one : List.copyOf(enrolled.values())) {
-      links.attachNew(one.pod.netns(), one.pod.cookie());
-      refresh(one, addressesIn(one.pod.netns()));
+      Pod pod = one.pod;
+      List<Netlink.Interface> interfaces =
+          kernel.namespaces().inNetwork(pod.netns(), () -> kernel.netlink().interfaces());
+      links.attachNew(pod.netns(), pod.cookie(), interfaces);
+      refresh(one, ownAddresses(interfaces));
     }
     writeNodeAddresses();
   }

@@ -76,6 +76,7 @@ public final class MeshView implements PodDirectory {
   }
 
   /** Whether the control plane has told everything once: what is not here then does not exist. */
+  @Override
   public boolean synced() {
     return synced;
   }

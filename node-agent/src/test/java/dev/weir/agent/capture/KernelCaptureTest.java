@@ -220,6 +220,7 @@ final class KernelCaptureTest {
   @Test
   void withNoAgentAClosedPodIsRefusedAndAnOpenOneGoesPlain() throws IOException {
     node.settings("client", settings(FastPath.DIRECT, OnAgentLoss.OPEN));
+    node.settings("server", excludingInbound());
     node.enrolClient();
     node.enrolServer();
     ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
@@ -228,13 +229,19 @@ final class KernelCaptureTest {
     assertThatThrownBy(() -> node.connect(node.server, CLIENT4, PORT))
         .isInstanceOf(ConnectException.class)
         .hasMessageContaining("refused");
+    try (SocketChannel socket = node.connect(node.client, SERVER4, PORT);
+        SocketChannel accepted = listening.accept()) {
+      write(socket, 100);
+      read(accepted, 100);
+    }
     KernelCapture next = node.start();
     assertThat(next.drops())
         .anySatisfy(drop -> {
           assertThat(drop.reason()).isEqualTo(Reason.NO_AGENT);
           assertThat(drop.count()).isPositive();
         });
-    assertThat(listening.isOpen()).isTrue();
+    await("accounted for", () -> node.flows.closed.size() == 1);
+    assertThat(node.flows.opened.getFirst().path()).isEqualTo(KernelPath.OPEN);
   }
 
   private static PodSettings settings(FastPath path, OnAgentLoss loss) {
