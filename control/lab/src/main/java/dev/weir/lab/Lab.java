@@ -270,13 +270,17 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
         });
     Set<String> gone = Set.copyOf(keys);
     waitFor(
-        () ->
-            pods.values().stream()
-                .noneMatch(pod ->
-                    pod.stopping() && (gone.contains(pod.pod().key()) || gone.contains(pod.owner))),
+        () -> pods.values().stream().noneMatch(pod -> pod.stopping() && within(gone, pod)),
         DELETED,
         () -> "pods are still ending");
     return lines;
+  }
+
+  /** Whether a pod goes with one of these: itself, what owns it, or its namespace. */
+  private static boolean within(Set<String> keys, PodRun pod) {
+    return keys.contains(pod.pod().key())
+        || keys.contains(pod.owner)
+        || keys.contains("Namespace " + pod.pod().namespace());
   }
 
   void scale(String kind, String namespace, String name, int replicas) {
@@ -778,6 +782,9 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
 
   private List<String> commit(List<Manifest> manifests) {
     List<String> lines = new ArrayList<>();
+    found("default");
+    // A namespace that is only mentioned is meant to be there: one less document in every example.
+    manifests.forEach(manifest -> found(manifest.object().namespace()));
     for (Manifest manifest : manifests) {
       KubeObject object = manifest.object();
       String verb;
@@ -800,6 +807,12 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     }
     touch();
     return lines;
+  }
+
+  private void found(String namespace) {
+    if (!namespace.isEmpty() && objects.namespace(namespace) == null) {
+      objects.put(born(new Namespace(Metadata.named("", namespace)), null));
+    }
   }
 
   private String commit(Pod pod) {
@@ -929,12 +942,10 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     if (object instanceof Service service) {
       serviceAddresses.release(service);
     }
-    boolean whole = object instanceof Namespace || key.startsWith("Namespace ");
-    String namespace = key.substring(key.indexOf(' ') + 1);
+    boolean whole = object instanceof Namespace;
+    String namespace = object == null ? "" : object.name();
     for (PodRun pod : List.copyOf(pods.values())) {
-      if (pod.pod().key().equals(key)
-          || pod.owner.equals(key)
-          || (whole && pod.pod().namespace().equals(namespace))) {
+      if (within(Set.of(key), pod)) {
         pod.stop();
       }
     }
@@ -1070,9 +1081,9 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
             .toList();
     Map<String, KubeObject> namespaces = new TreeMap<>();
     Map<String, KubeObject> accounts = new TreeMap<>();
-    for (String name : namespaceNames()) {
-      Namespace known = objects.namespace(name);
-      namespaces.put(name, known != null ? known : new Namespace(Metadata.named("", name)));
+    for (Namespace namespace : objects.all(Namespace.class)) {
+      String name = namespace.name();
+      namespaces.put(name, namespace);
       accounts.put(name + "/default", new ServiceAccount(Metadata.named(name, "default")));
     }
     for (Pod pod : current) {
@@ -1095,16 +1106,6 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     shown.addAll(slices);
     shown.addAll(current);
     state.show(shown);
-  }
-
-  private Set<String> namespaceNames() {
-    Set<String> names = new LinkedHashSet<>(List.of("default"));
-    objects
-        .all()
-        .forEach(
-            object -> names.add(object instanceof Namespace ? object.name() : object.namespace()));
-    pods.values().forEach(pod -> names.add(pod.pod().namespace()));
-    return names;
   }
 
   private static Node nodeObject(LabNode node) {

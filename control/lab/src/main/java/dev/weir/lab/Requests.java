@@ -11,7 +11,9 @@ import java.nio.channels.Channels;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -36,7 +38,11 @@ final class Requests {
   /** Serves until the process ends. */
   void serve(Path socket) throws IOException {
     try (ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
-      server.bind(UnixDomainSocketAddress.of(socket));
+      // The file is there from bind(2) on, but refuses until listen(2): it gets its name when it
+      // can be connected to.
+      Path fresh = socket.resolveSibling("." + socket.getFileName());
+      server.bind(UnixDomainSocketAddress.of(fresh));
+      Files.move(fresh, socket, StandardCopyOption.ATOMIC_MOVE);
       while (true) {
         SocketChannel channel = server.accept();
         Thread.ofVirtual().start(() -> converse(channel));
