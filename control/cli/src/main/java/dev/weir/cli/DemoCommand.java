@@ -1,5 +1,6 @@
 package dev.weir.cli;
 
+import dev.weir.api.json.Json;
 import dev.weir.lab.LabClient;
 import dev.weir.lab.LabException;
 import dev.weir.lab.Source;
