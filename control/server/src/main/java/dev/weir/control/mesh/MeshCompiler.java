@@ -81,7 +81,7 @@ public final class MeshCompiler {
     Map<String, Service> meshServices = HashMap.newHashMap(services.size());
     Answering answering = new Answering(pods, nodes);
     services.forEach((path, service) -> {
-      Service made = service(service);
+      Service made = same(before.services(), service(service), Service::key);
       meshServices.put(made.key(), made);
       if (service.type() != dev.weir.api.kube.Service.Type.EXTERNAL_NAME) {
         answering.add(service, made, slices.getOrDefault(path, List.of()));
@@ -90,11 +90,14 @@ public final class MeshCompiler {
     Map<String, Workload> workloads = HashMap.newHashMap(pods.size());
     pods.forEach((path, pod) -> {
       Workload made =
-          workload(
-              pod,
-              namespaces.get(pod.namespace()),
-              nodes.get(pod.spec().nodeName()),
-              answering.byPod.getOrDefault(path, Map.of()));
+          same(
+              before.workloads(),
+              workload(
+                  pod,
+                  namespaces.get(pod.namespace()),
+                  nodes.get(pod.spec().nodeName()),
+                  answering.byPod.getOrDefault(path, Map.of())),
+              Workload::uid);
       workloads.put(made.uid(), made);
     });
     answering
