@@ -29,6 +29,7 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
@@ -111,6 +112,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     @Nullable MeshProcess former;
 
     String version = "";
+    String adminSocket = "";
     String rulesApplied = "";
     boolean rulesInHand;
 
@@ -466,6 +468,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
 
   /** The new one runs beside the old one until it has all pods; then the old one may go. */
   private void upgrade(String node, NodeKit kit) {
+    String formerSocket = desk.ask(() -> kit.adminSocket);
     desk.ask(() -> {
       if (kit.currentAgent().state() != MeshProcess.State.READY) {
         throw new LabException(
@@ -483,27 +486,35 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
       waitFor(
           () -> kit.currentAgent().state() != MeshProcess.State.STARTING,
           AGENT_STARTS,
-          () ->
-              "the new agent of "
-                  + node
-                  + " is not ready; the old one stays; see `weir lab logs agent/"
-                  + node
-                  + "`");
+          () -> "it is not ready");
+      desk.ask(() -> {
+        if (kit.currentAgent().state() != MeshProcess.State.READY) {
+          throw new LabException("it ended at once");
+        }
+        putInCharge(nodeNamed(node), kit);
+        if (kit.former != null) {
+          kit.former.signal(false);
+        }
+        return node;
+      });
     } catch (LabException e) {
       desk.ask(() -> {
         kit.currentAgent().signal(true);
         kit.agent = kit.former;
         kit.former = null;
+        kit.adminSocket = formerSocket;
         return node;
       });
-      throw e;
+      throw new LabException(
+          "the new agent of "
+              + node
+              + " did not take over: "
+              + e.getMessage()
+              + "; the old one stays; see `weir lab logs agent/"
+              + node
+              + "`",
+          e);
     }
-    desk.ask(() -> {
-      if (kit.former != null) {
-        kit.former.signal(false);
-      }
-      return node;
-    });
     waitFor(
         () -> kit.former == null || kit.former.state() == MeshProcess.State.STOPPED,
         AGENT_ENDS,
@@ -615,12 +626,15 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     kit.enroller =
         new Enroller(desk, node.name(), folder.resolve("zds.sock"), () -> workloadsOn(node), this);
     kit.agent = newAgent(node, kit, false);
+    putInCharge(node, kit);
     kit.agent.start();
   }
 
   private MeshProcess newAgent(LabNode node, NodeKit kit, boolean takesOver) {
     Path folder = paths.node(node.name());
     Path nodeCgroup = cgroups.resolve(paths.nodeName(node.name()));
+    // Two agents cannot listen on one path; admin.sock is a link to the one that is in charge.
+    String adminSocket = kit.adminSocket.equals("admin-a.sock") ? "admin-b.sock" : "admin-a.sock";
     List<String> arguments =
         new ArrayList<>(
             List.of(
@@ -638,10 +652,11 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
                 "--node-ip",
                 Addressing.nodeV4(node.number()) + "," + Addressing.nodeV6(node.number()),
                 "--admin-socket",
-                folder.resolve("admin.sock").toString(),
+                folder.resolve(adminSocket).toString(),
                 "--dns-upstream",
                 Addressing.DNS.getHostAddress() + ":53"));
     arguments.addAll(agentArgs);
+    kit.adminSocket = adminSocket;
     int syncedBefore = kit.synced.get();
     String netns = paths.nodeName(node.name());
     return new MeshProcess(
@@ -660,6 +675,18 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
           processChanged(kit.agent, folder.resolve("agent.pid"));
           learnVersion(node, kit);
         });
+  }
+
+  private void putInCharge(LabNode node, NodeKit kit) {
+    Path link = paths.node(node.name()).resolve("admin.sock");
+    Path fresh = link.resolveSibling(".admin.sock");
+    try {
+      Files.deleteIfExists(fresh);
+      Files.createSymbolicLink(fresh, Path.of(kit.adminSocket));
+      Files.move(fresh, link, StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException e) {
+      throw new LabException(link + ": cannot be made: " + e.getMessage(), e);
+    }
   }
 
   private void processChanged(@Nullable MeshProcess process, Path pidFile) {
