@@ -93,9 +93,11 @@ static __always_inline bool sock_chose(struct tcp_sock *tcp, __u8 lock)
 	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & lock;
 }
 
+/* 0 leaves it as it is. */
 static __always_inline void sock_set(struct bpf_sock_ops *ctx, int level, int option, int value)
 {
-	bpf_setsockopt(ctx, level, option, &value, sizeof(value));
+	if (value)
+		bpf_setsockopt(ctx, level, option, &value, sizeof(value));
 }
 
 /*

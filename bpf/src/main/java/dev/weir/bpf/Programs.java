@@ -72,6 +72,9 @@ public final class Programs {
   /** {@code __u32}: SO_RCVBUF of joined sockets whose program chose none, 0 to leave it. */
   public static final String KNOB_JOINED_RCVBUF = "weir_joined_rcvbuf";
 
+  /** {@code __u32}: SO_SNDBUF of joined sockets whose program chose none, 0 to leave it. */
+  public static final String KNOB_JOINED_SNDBUF = "weir_joined_sndbuf";
+
   /** {@code __u32}: how many bytes of events wake the reader. */
   public static final String KNOB_EVENTS_WAKE = "weir_events_wake";
 
