@@ -1,6 +1,7 @@
 package dev.weir.ffi;
 
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -29,6 +30,16 @@ final class LinuxSockets implements Sockets {
   private static final int MSG_CMSG_CLOEXEC = 0x40000000;
   private static final int POLLIN = 1;
   private static final int BACKLOG = 16;
+  private static final int AF_INET = 2;
+  private static final int AF_INET6 = 10;
+  private static final int SOCKADDR_IN = 16;
+  private static final int SOCKADDR_IN6 = 28;
+  private static final int EPOLL_CLOEXEC = 0x80000;
+  private static final int EPOLL_CTL_ADD = 1;
+  private static final int EPOLLIN_EPOLLET = 1 | 1 << 31;
+
+  /** 12 bytes on x86-64, where it is packed; 16 elsewhere. */
+  private static final int EPOLL_EVENT = 16;
 
   /** unix(7): sun_path is 108 bytes with its NUL. */
   private static final int SUN_PATH = 108;
@@ -128,6 +139,92 @@ final class LinuxSockets implements Sockets {
           "getsockopt", (int) -result, "level %d option %d".formatted(level, name));
     }
     return value.bytes().limit(length.bytes().getInt(0));
+  }
+
+  @Override
+  public void connect(Fd socket, InetSocketAddress to) {
+    byte[] ip = to.getAddress().getAddress();
+    boolean six = ip.length == 16;
+    try (Memory.Frame frame = memory.frame()) {
+      Memory.Block address = frame.zeroed(six ? SOCKADDR_IN6 : SOCKADDR_IN);
+      ByteBuffer bytes = address.bytes();
+      bytes.putShort(0, (short) (six ? AF_INET6 : AF_INET));
+      bytes.put(2, (byte) (to.getPort() >> 8)).put(3, (byte) to.getPort());
+      bytes.put(six ? 8 : 4, ip);
+      long result =
+          calls.call(
+              Function.CONNECT,
+              socket.number(),
+              address.address(),
+              six ? SOCKADDR_IN6 : SOCKADDR_IN);
+      if (result < 0) {
+        throw new KernelException("connect", (int) -result, to.toString());
+      }
+    }
+  }
+
+  @Override
+  public int receive(Fd socket, byte[] into, int flags) {
+    try (Memory.Frame frame = memory.frame()) {
+      Memory.Block data = frame.zeroed(into.length);
+      long result = calls.call(Function.RECV, socket.number(), data.address(), into.length, flags);
+      if (result < 0) {
+        throw new KernelException("recv", (int) -result, "flags 0x%x".formatted(flags));
+      }
+      data.bytes().get(0, into, 0, (int) result);
+      return (int) result;
+    }
+  }
+
+  @Override
+  public EdgeWatch watchEdges(Fd socket) {
+    long number = calls.call(Function.EPOLL_CREATE1, EPOLL_CLOEXEC);
+    if (number < 0) {
+      throw new KernelException("epoll_create1", (int) -number, "");
+    }
+    Fd epoll = new Descriptor(calls, (int) number);
+    try (Memory.Frame frame = memory.frame()) {
+      Memory.Block event = frame.zeroed(EPOLL_EVENT);
+      event.bytes().putInt(0, EPOLLIN_EPOLLET);
+      long result =
+          calls.call(
+              Function.EPOLL_CTL, epoll.number(), EPOLL_CTL_ADD, socket.number(), event.address());
+      if (result < 0) {
+        epoll.close();
+        throw new KernelException("epoll_ctl", (int) -result, "");
+      }
+    }
+    return new EpollEdges(epoll);
+  }
+
+  private final class EpollEdges implements EdgeWatch {
+    private final Fd epoll;
+
+    EpollEdges(Fd epoll) {
+      this.epoll = epoll;
+    }
+
+    @Override
+    public boolean await(Duration atMost) {
+      try (Memory.Frame frame = memory.frame()) {
+        Memory.Block event = frame.zeroed(EPOLL_EVENT);
+        long result;
+        do {
+          result =
+              calls.call(
+                  Function.EPOLL_WAIT, epoll.number(), event.address(), 1, atMost.toMillis());
+        } while (result == -Errno.EINTR);
+        if (result < 0) {
+          throw new KernelException("epoll_wait", (int) -result, "");
+        }
+        return result > 0;
+      }
+    }
+
+    @Override
+    public void close() {
+      epoll.close();
+    }
   }
 
   @Override

@@ -1,5 +1,6 @@
 package dev.weir.ffi;
 
+import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -21,6 +22,15 @@ public interface Sockets {
 
   byte[] option(Fd socket, int level, int name, int size);
 
+  /** connect(2), as blocking as the socket is. */
+  void connect(Fd socket, InetSocketAddress to);
+
+  /** recv(2): how many bytes came, 0 at the end; flags as in C. */
+  int receive(Fd socket, byte[] into, int flags);
+
+  /** Tells of bytes that come, not of bytes that are there: EPOLLIN with EPOLLET. */
+  EdgeWatch watchEdges(Fd socket);
+
   /** A connected SOCK_SEQPACKET Unix socket, as ZDS speaks over. */
   Packets connectPackets(Path socketFile, Duration timeout);
 
@@ -29,6 +39,15 @@ public interface Sockets {
    * says who has it.
    */
   PacketListener listenPackets(Path socketFile);
+
+  /** One socket in an epoll set of its own. One thread. */
+  interface EdgeWatch extends AutoCloseable {
+    /** Whether something new came within the time. */
+    boolean await(Duration atMost);
+
+    @Override
+    void close();
+  }
 
   /** One SOCK_SEQPACKET connection. One thread reads, one writes. */
   interface Packets extends AutoCloseable {

@@ -4,6 +4,10 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
@@ -27,7 +31,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 @ValueSource(strings = {"ffm", "jnr"})
 class SocketsContractTest {
   private static final int AF_INET = 2;
+  private static final int AF_INET6 = 10;
   private static final int SOCK_STREAM = 1;
+  private static final int MSG_PEEK = 2;
   private static final int SOL_SOCKET = 1;
   private static final int SO_MARK = 36;
   private static final int SO_COOKIE = 57;
@@ -73,6 +79,41 @@ class SocketsContractTest {
     return ByteBuffer.wrap(sockets.option(socket, SOL_SOCKET, name, Long.BYTES))
         .order(ByteOrder.nativeOrder())
         .getLong();
+  }
+
+  @Test
+  void aTcpSocketIsConnectedPeekedAtAndWatchedByEdges() throws Exception {
+    Sockets sockets = sockets();
+    for (String loopback : List.of("127.0.0.1", "::1")) {
+      InetAddress address = InetAddress.ofLiteral(loopback);
+      int family = address.getAddress().length == 4 ? AF_INET : AF_INET6;
+      int port;
+      try (ServerSocket server = new ServerSocket(0, 1, address);
+          Fd client = sockets.open(family, SOCK_STREAM, 0)) {
+        sockets.connect(client, new InetSocketAddress(address, server.getLocalPort()));
+        try (Socket accepted = server.accept();
+            Sockets.EdgeWatch edges = sockets.watchEdges(client)) {
+          assertThat(edges.await(Duration.ofMillis(20))).isFalse();
+          accepted.getOutputStream().write("hello".getBytes(UTF_8));
+          assertThat(edges.await(SOON)).isTrue();
+          assertThat(edges.await(Duration.ofMillis(20))).as("the bytes are no news").isFalse();
+          byte[] into = new byte[3];
+          assertThat(sockets.receive(client, into, MSG_PEEK)).isEqualTo(3);
+          assertThat(sockets.receive(client, into, 0)).isEqualTo(3);
+          assertThat(into).asString(UTF_8).isEqualTo("hel");
+          accepted.shutdownOutput();
+          assertThat(edges.await(SOON)).isTrue();
+          assertThat(sockets.receive(client, into, 0)).isEqualTo(2);
+          assertThat(sockets.receive(client, into, 0)).isZero();
+        }
+        port = server.getLocalPort();
+      }
+      try (Fd other = sockets.open(family, SOCK_STREAM, 0)) {
+        assertThatThrownBy(() -> sockets.connect(other, new InetSocketAddress(address, port)))
+            .isInstanceOf(KernelException.class)
+            .hasMessageContaining("connect: ECONNREFUSED");
+      }
+    }
   }
 
   @Test

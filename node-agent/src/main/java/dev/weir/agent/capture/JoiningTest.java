@@ -7,6 +7,7 @@ import dev.weir.ffi.Fd;
 import dev.weir.ffi.Kernel;
 import dev.weir.ffi.KernelException;
 import dev.weir.ffi.Netlink;
+import dev.weir.ffi.Sockets;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -21,6 +22,7 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.ExecutionException;
@@ -45,6 +47,13 @@ final class JoiningTest {
   // What plain TCP would take from a sender whose receiver sleeps: both buffers at their largest.
   private static final long SLEEPING_READER_BYTES = 16 << 20;
   private static final int SLEEP_ROUNDS = 15;
+  private static final int AF_INET = 2;
+  private static final int SOCK_STREAM = 1;
+  private static final int SOL_SOCKET = 1;
+  private static final int SO_RCVTIMEO = 20;
+  private static final int MSG_PEEK = 2;
+  // struct timeval
+  private static final byte[] ONE_SECOND = Layouts.allocate(16).putLong(1).putLong(0).array();
 
   private final CaptureThread thread;
   private final Kernel kernel;
@@ -75,7 +84,9 @@ final class JoiningTest {
       // Where not even this is joined, the others would test plain TCP.
       if (checks.getFirst().passed()) {
         checks.add(check("fionread", range, this::fionread));
+        checks.add(check("peek", range, this::peek));
         checks.add(check("epoll", range, this::readiness));
+        checks.add(check("epoll-et", range, this::edges));
         checks.add(check("half-close", range, this::halfClose));
         checks.add(check("reset", range, this::reset));
         checks.add(check("sleeping-reader", range, this::sleepingReader));
@@ -186,6 +197,50 @@ final class JoiningTest {
       Thread.sleep(1);
     } while (System.nanoTime() < until);
     throw new Unfit("FIONREAD says %d (expected: %d)".formatted(seen, expected));
+  }
+
+  private String peek(Range range) throws IOException {
+    try (RawPair pair = range.connectRaw()) {
+      write(pair.server, ByteBuffer.wrap(new byte[] {1, 2, 3, 4}));
+      byte[] seen = new byte[3];
+      byte[] read = new byte[3];
+      for (int i = 0; i < 2; i++) {
+        if (pair.receive(seen, MSG_PEEK) != 3 || seen[0] != 1 || seen[2] != 3) {
+          throw new Unfit("MSG_PEEK shows other bytes than were sent");
+        }
+      }
+      if (pair.receive(read, 0) != 3 || !Arrays.equals(read, seen)) {
+        throw new Unfit("bytes shown by MSG_PEEK were not those read then");
+      }
+      if (pair.receive(read, MSG_PEEK) != 1 || read[0] != 4) {
+        throw new Unfit("MSG_PEEK does not show what is left");
+      }
+      pair.requireJoined();
+      return "twice the same, then read";
+    }
+  }
+
+  private String edges(Range range) throws IOException {
+    try (RawPair pair = range.connectRaw();
+        Sockets.EdgeWatch edges = kernel.sockets().watchEdges(pair.client)) {
+      byte[] into = new byte[100];
+      for (int i = 0; i < 200; i++) {
+        write(pair.server, ByteBuffer.allocate(10));
+        if (!edges.await(Duration.ofSeconds(1))) {
+          throw new Unfit("no edge for bytes that were sent");
+        }
+        int read = 0;
+        // As edge-triggered programs must: to the end of what is there.
+        while (read < 10) {
+          read += pair.receive(into, 0);
+        }
+        if (read != 10) {
+          throw new Unfit("%d bytes for 10".formatted(read));
+        }
+      }
+      pair.requireJoined();
+      return "200 edges, none missed";
+    }
   }
 
   private String readiness(Range range) throws IOException {
@@ -388,24 +443,56 @@ final class JoiningTest {
     }
 
     void requireJoined() throws IOException {
-      InetSocketAddress from = (InetSocketAddress) client.getLocalAddress();
-      InetSocketAddress to = (InetSocketAddress) client.getRemoteAddress();
-      byte[] value =
-          state
-              .map(Programs.FLOWS)
-              .lookup(
-                  new Layouts.Tuple(
-                          from.getAddress(), from.getPort(), to.getAddress(), to.getPort(), 0)
-                      .bytes());
-      if (value == null) {
-        throw new Unfit("the programs did not see it: does the agent run below --cgroup?");
-      }
-      Layouts.Flow flow = Layouts.Flow.of(value);
-      if (flow.path() != Layouts.PATH_JOINED || flow.joinedSent() == 0) {
-        throw new Unfit(
-            "its bytes went by TCP (path %d, %d bytes joined)"
-                .formatted(flow.path(), flow.joinedSent()));
-      }
+      JoiningTest.this.requireJoined(
+          (InetSocketAddress) client.getLocalAddress(),
+          (InetSocketAddress) client.getRemoteAddress());
+    }
+  }
+
+  /** One whose client is read by bare system calls, after its first bytes. */
+  private final class RawPair implements AutoCloseable {
+    final Fd client;
+    final SocketChannel server;
+
+    RawPair(Fd client, SocketChannel server) {
+      this.client = client;
+      this.server = server;
+    }
+
+    /** Blocks for a second at most. */
+    int receive(byte[] into, int flags) {
+      return kernel.sockets().receive(client, into, flags);
+    }
+
+    void requireJoined() throws IOException {
+      // Here the server writes, so its bytes are those that the client's flow received.
+      JoiningTest.this.requireJoined(
+          (InetSocketAddress) server.getRemoteAddress(),
+          (InetSocketAddress) server.getLocalAddress());
+    }
+
+    @Override
+    public void close() {
+      client.close();
+    }
+  }
+
+  private void requireJoined(InetSocketAddress from, InetSocketAddress to) throws Unfit {
+    byte[] value =
+        state
+            .map(Programs.FLOWS)
+            .lookup(
+                new Layouts.Tuple(
+                        from.getAddress(), from.getPort(), to.getAddress(), to.getPort(), 0)
+                    .bytes());
+    if (value == null) {
+      throw new Unfit("the programs did not see it: does the agent run below --cgroup?");
+    }
+    Layouts.Flow flow = Layouts.Flow.of(value);
+    if (flow.path() != Layouts.PATH_JOINED || flow.joinedSent() + flow.joinedReceived() == 0) {
+      throw new Unfit(
+          "its bytes went by TCP (path %d, %d bytes joined)"
+              .formatted(flow.path(), flow.joinedSent() + flow.joinedReceived()));
     }
   }
 
@@ -599,6 +686,24 @@ final class JoiningTest {
         readFully(pair.server, one.clear());
         write(pair.server, one.flip());
         readFully(pair.client, one.clear());
+      }
+      return pair;
+    }
+
+    RawPair connectRaw() throws IOException {
+      Fd from =
+          kernel
+              .namespaces()
+              .inNetwork(client, () -> kernel.sockets().open(AF_INET, SOCK_STREAM, 0));
+      kernel.sockets().setOption(from, SOL_SOCKET, SO_RCVTIMEO, ONE_SECOND);
+      kernel.sockets().connect(from, new InetSocketAddress(server4, PORT));
+      SocketChannel at = keep(listeners.get(2).accept());
+      at.setOption(StandardSocketOptions.TCP_NODELAY, true);
+      RawPair pair = new RawPair(from, at);
+      byte[] one = new byte[1];
+      for (int i = 0; i < 8; i++) {
+        write(at, ByteBuffer.wrap(one));
+        pair.receive(one, 0);
       }
       return pair;
     }

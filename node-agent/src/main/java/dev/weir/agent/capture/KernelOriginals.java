@@ -4,7 +4,7 @@ import dev.weir.bpf.Layouts;
 import dev.weir.ffi.Bpf.BpfMap;
 import org.jspecify.annotations.Nullable;
 
-/** Two syscalls, about 2.6 µs in all. */
+/** One syscall, about 1.3 µs. */
 final class KernelOriginals implements Originals {
   private final BpfMap originals;
 
@@ -15,13 +15,12 @@ final class KernelOriginals implements Originals {
   @Override
   public @Nullable Original take(Pod pod, int port, boolean v6) {
     byte[] key = Layouts.originalKey(pod.cookie(), port, v6);
-    byte[] value = originals.lookup(key);
+    // Left there, a later connection from the same port whose own entry was evicted would be taken
+    // to this one's destination.
+    byte[] value = originals.take(key);
     if (value == null) {
       return null;
     }
-    // Left there, a later connection from the same port whose own entry was evicted would be taken
-    // to this one's destination.
-    originals.delete(key);
     Layouts.OriginalEntry entry = Layouts.OriginalEntry.of(value);
     return new Original(entry.asked(), entry.picked(), entry.service());
   }
