@@ -130,6 +130,59 @@ final class LauncherTest {
     assertThat(outcome.err).contains("unknown argument '--fast'").hasLineCount(1);
   }
 
+  @Test
+  void testEndsWithTheSumOfAllReports() throws Exception {
+    Outcome outcome = test("tests=\"7\" errors=\"0\" skipped=\"2\" failures=\"0\"", 0);
+    assertThat(outcome.out.lines()).endsWith("7 passed, 0 failed, 2 skipped");
+    assertThat(outcome.status).isZero();
+  }
+
+  @Test
+  void testNamesWhatFailedAndEndsBadly() throws Exception {
+    Outcome outcome = test("tests=\"7\" errors=\"1\" skipped=\"0\" failures=\"1\"", 1);
+    assertThat(outcome.out.lines()).endsWith("7 passed, 2 failed, 0 skipped");
+    assertThat(outcome.err).contains("ShopTest.itSells:12 no tea");
+    assertThat(outcome.status).isEqualTo(1);
+  }
+
+  /**
+   * A run whose Maven is a script that leaves two reports: this one, and one of two tests that
+   * passed.
+   */
+  private Outcome test(String counts, int status) throws Exception {
+    Path launcher = checkout();
+    Path reports = launcher.resolveSibling("control/shop/target/surefire-reports");
+    Path integration = launcher.resolveSibling("control/cli/target/failsafe-reports");
+    Path stamp = launcher.resolveSibling(".build/stamp");
+    Files.createDirectories(stamp.getParent());
+    Files.writeString(stamp, "");
+    Path programs = Files.createDirectories(folder.resolve("programs"));
+    Path mvn = programs.resolve("mvn");
+    Files.writeString(
+        mvn,
+        """
+        #!/bin/sh
+        mkdir -p %1$s %2$s
+        printf '<?xml version="1.0"?>\n<testsuite name="a"\n  time="1" %3$s>\n<testcase name="tests=99"/></testsuite>' > %1$s/TEST-a.xml
+        printf '<testsuite name="b" tests="2" errors="0" skipped="0" failures="0"/>' > %2$s/TEST-b.xml
+        echo '[ERROR]   ShopTest.itSells:12 no tea'
+        exit %4$d
+        """
+            .formatted(reports, integration, counts, status));
+    assertThat(mvn.toFile().setExecutable(true)).isTrue();
+    return run(
+        launcher,
+        Map.of(
+            "WEIR_JAVA_HOME",
+            jdk("25.0.3").toString(),
+            "PATH",
+            programs + ":" + System.getenv("PATH"),
+            "CI",
+            "false"),
+        folder,
+        "test");
+  }
+
   private Path checkout() throws IOException {
     Path home = Files.createDirectories(folder.resolve("checkout"));
     Path launcher = home.resolve("weir");
