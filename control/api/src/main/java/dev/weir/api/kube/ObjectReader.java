@@ -107,7 +107,7 @@ final class ObjectReader {
 
   static Pod pod(Fields object) {
     Metadata metadata = metadata(object, "Pod", true);
-    PodSpec spec = PodReader.spec(object.requiredChild("spec"));
+    PodSpec spec = PodReader.spec(object.requiredChild("spec"), List.of());
     Fields status = object.child("status");
     return new Pod(metadata, spec, status == null ? PodStatus.NONE : PodReader.status(status));
   }
@@ -146,9 +146,10 @@ final class ObjectReader {
         "ordinals",
         "persistentVolumeClaimRetentionPolicy",
         "revisionHistoryLimit",
-        "updateStrategy",
-        "volumeClaimTemplates");
-    PodTemplate template = template(spec);
+        "updateStrategy");
+    List<String> claims =
+        spec.list("volumeClaimTemplates", claim -> claim.requiredChild("metadata").text("name"));
+    PodTemplate template = template(spec, claims);
     boolean parallel =
         spec.choice("podManagementPolicy", false, Map.of("OrderedReady", false, "Parallel", true));
     StatefulSet set =
@@ -211,6 +212,10 @@ final class ObjectReader {
   }
 
   private static PodTemplate template(Fields spec) {
+    return template(spec, List.of());
+  }
+
+  private static PodTemplate template(Fields spec, List<String> claims) {
     Fields template = spec.requiredChild("template");
     Map<String, String> labels = Map.of();
     Map<String, String> annotations = Map.of();
@@ -223,7 +228,7 @@ final class ObjectReader {
       annotations = annotations(metadata, "Pod");
       metadata.done();
     }
-    PodSpec pod = PodReader.spec(template.requiredChild("spec"));
+    PodSpec pod = PodReader.spec(template.requiredChild("spec"), claims);
     template.done();
     return new PodTemplate(labels, annotations, pod);
   }

@@ -44,7 +44,12 @@ final class PodReader {
 
   private PodReader() {}
 
-  static PodSpec spec(Fields spec) {
+  /**
+   * Reads a pod's spec.
+   *
+   * @param claims volumes that a StatefulSet's volumeClaimTemplates add to it
+   */
+  static PodSpec spec(Fields spec, List<String> claims) {
     spec.ignore(
         "activeDeadlineSeconds",
         "affinity",
@@ -88,7 +93,11 @@ final class PodReader {
         }
       }
     }
-    List<Volume> volumes = spec.list("volumes", PodReader::volume);
+    List<Volume> volumes = new ArrayList<>(spec.list("volumes", PodReader::volume));
+    for (String claim : claims) {
+      volumes.removeIf(volume -> volume.name().equals(claim));
+      volumes.add(new Volume(claim, new Volume.Other("persistentVolumeClaim")));
+    }
     Set<String> volumeNames = new HashSet<>();
     for (Volume volume : volumes) {
       if (!volumeNames.add(volume.name())) {

@@ -75,6 +75,7 @@ public final class YamlReader {
             .setLabel(file)
             .setSchema(new CoreSchema())
             .setAllowDuplicateKeys(true) // found below, where both lines are known
+            .setAllowNonScalarKeys(true) // refused below, with their line
             .setCodePointLimit(MAX_CHARACTERS)
             .setMaxAliasesForCollections(Integer.MAX_VALUE) // an alias costs nothing here
             .build();
@@ -143,7 +144,9 @@ public final class YamlReader {
     for (NodeTuple tuple : node.getValue()) {
       Location keyWhere = where(tuple.getKeyNode());
       if (!(tuple.getKeyNode() instanceof ScalarNode key)) {
-        throw new YamlException(keyWhere, "a key must be a text, not a mapping or list");
+        throw new YamlException(
+            keyWhere,
+            "a key must be a text, not a mapping or list; an unfilled template {{ }} must be filled first");
       }
       YamlNode value = convert(tuple.getValueNode(), depth + 1);
       if (key.getValue().equals("<<") && key.isPlain()) {

@@ -307,6 +307,43 @@ final class ManifestsTest {
   }
 
   @Test
+  void a_stateful_sets_claims_are_volumes_of_its_pods() {
+    String text =
+        """
+        apiVersion: apps/v1
+        kind: StatefulSet
+        metadata: {name: db}
+        spec:
+          serviceName: db
+          selector: {matchLabels: {app: db}}
+          template:
+            metadata: {labels: {app: db}}
+            spec:
+              containers: [{name: c, volumeMounts: [{name: data, mountPath: /data}]}]
+          volumeClaimTemplates:
+          - metadata: {name: data}
+            spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+        """;
+    StatefulSet set = (StatefulSet) Manifests.read("s.yaml", text).orThrow().getFirst().object();
+    assertThat(set.template().spec().volumes())
+        .containsExactly(new Volume("data", new Volume.Other("persistentVolumeClaim")));
+    assertThat(
+            Manifests.read("w.yaml", ManifestWriter.yaml(List.of(set)))
+                .orThrow()
+                .getFirst()
+                .object())
+        .isEqualTo(set);
+  }
+
+  @Test
+  void an_unfilled_template_is_named_with_its_line() {
+    assertThat(Manifests.read("t.yaml", "kind: Pod\nmetadata:\n  name: {{name}}\n").problems())
+        .extracting(Object::toString)
+        .containsExactly(
+            "t.yaml:3: a key must be a text, not a mapping or list; an unfilled template {{ }} must be filled first");
+  }
+
+  @Test
   void a_secret_merges_string_data_and_keeps_its_values_to_itself() {
     String text =
         """
