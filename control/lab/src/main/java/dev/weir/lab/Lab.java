@@ -139,14 +139,13 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
 
   // Commands: on the thread of whoever asked.
 
-  /** Makes the lab and waits until it is ready. */
+  /** Makes the lab; what is in it starts now. */
   void up(
       int nodeCount,
       Map<String, String> zoneByNode,
       boolean withMesh,
       List<String> moreAgentArgs,
-      List<Source> sources,
-      Duration ready) {
+      List<Source> sources) {
     List<Manifest> manifests = Checks.read(sources);
     if (nodeCount < 1 || nodeCount > Addressing.MAX_NODES) {
       throw new LabException(
@@ -180,9 +179,6 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     }
     addNodes(names);
     desk.ask(() -> commit(manifests));
-    if (!ready.isZero()) {
-      awaitReady(ready);
-    }
   }
 
   private static void mountBpffs() {

@@ -83,16 +83,28 @@ public final class LabClient {
     LabNames.check(options.name());
     LabClient client = new LabClient(options.name());
     DaemonStart.start(options.name(), DAEMON_STARTS);
-    client.call(
-        Json.object()
-            .with("verb", "up")
-            .with("nodes", options.nodes())
-            .with("zones", zones(options.zones()))
-            .with("mesh", options.mesh())
-            .with("readyMillis", (double) options.ready().toMillis())
-            .with("agentArgs", options.agentArgs())
-            .with("sources", sources(options.sources())),
-        progress);
+    try {
+      client.call(
+          Json.object()
+              .with("verb", "up")
+              .with("nodes", options.nodes())
+              .with("zones", zones(options.zones()))
+              .with("mesh", options.mesh())
+              .with("agentArgs", options.agentArgs())
+              .with("sources", sources(options.sources())),
+          progress);
+    } catch (LabException e) {
+      Sweep.lab(options.name());
+      throw e;
+    }
+    if (!options.ready().isZero()) {
+      try {
+        client.awaitReady(options.ready());
+      } catch (LabException e) {
+        throw new LabException(
+            "lab " + options.name() + " is up, but not everything is ready " + e.getMessage(), e);
+      }
+    }
     return client;
   }
 

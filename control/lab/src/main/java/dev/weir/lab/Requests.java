@@ -115,8 +115,7 @@ final class Requests {
         zones,
         request.get("mesh").isTrue(),
         request.get("agentArgs").items().stream().map(Json::text).toList(),
-        sources(request),
-        Duration.ofMillis(request.get("readyMillis").integer()));
+        sources(request));
     return Json.of(true);
   }
 

@@ -1,12 +1,14 @@
 package dev.weir.lab;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Stream;
@@ -65,5 +67,58 @@ class SideBySideTest {
     assertThat(b.status().get("missing").items()).isEmpty();
     LabClient.down("labside-b");
     assertThat(traces("labside")).isEmpty();
+  }
+
+  @Test
+  void aLabThatCannotBeMadeLeavesNothing() throws IOException {
+    LabClient.down("labbad");
+    for (String yaml :
+        List.of(
+            "kind: [",
+            POD.replace("sleep, infinity", "]").replace("]]", "]"),
+            POD + "---\n" + POD)) {
+      assertThatThrownBy(() ->
+              LabClient.up(
+                  UpOptions.named("labbad")
+                      .withMesh(false)
+                      .withSources(List.of(new Source("bad.yaml", yaml))),
+                  line -> {}))
+          .isInstanceOf(LabException.class)
+          .hasMessageContaining("bad.yaml:");
+    }
+    assertThatThrownBy(() ->
+            LabClient.up(
+                UpOptions.named("labbad").withMesh(false).withZones(Map.of("node-9", "a")),
+                line -> {}))
+        .isInstanceOf(LabException.class)
+        .hasMessageContaining("node-9");
+    assertThatThrownBy(() -> LabClient.up(UpOptions.named("Lab_Bad"), line -> {}))
+        .isInstanceOf(LabException.class)
+        .hasMessageContaining("Lab_Bad");
+    assertThat(traces("labbad")).isEmpty();
+  }
+
+  @Test
+  void aLabThatIsNotReadyInTimeSaysWhyAndStays() throws IOException {
+    LabClient.down("labslow");
+    String yaml =
+        POD.replace(
+            "command: [sleep, infinity]",
+            "command: [sleep, infinity], readinessProbe: {tcpSocket: {port: 9}}");
+    assertThatThrownBy(() ->
+            LabClient.up(
+                UpOptions.named("labslow")
+                    .withNodes(1)
+                    .withMesh(false)
+                    .withReady(Duration.ofSeconds(8))
+                    .withSources(List.of(new Source("p.yaml", yaml))),
+                line -> {}))
+        .isInstanceOf(LabException.class)
+        .hasMessageContaining("pod/p (default)")
+        .hasMessageContaining("port 9")
+        .hasMessageContaining("refused");
+    assertThat(LabClient.of("labslow").status().get("pods").items()).hasSize(1);
+    LabClient.down("labslow");
+    assertThat(traces("labslow")).isEmpty();
   }
 }
