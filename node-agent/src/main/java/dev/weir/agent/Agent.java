@@ -48,6 +48,9 @@ final class Agent implements AutoCloseable {
 
   private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
+  // Without a control plane the agent is not ready for long, and joining is worth knowing of.
+  private static final long TEST_ANYHOW_NANOS = TimeUnit.SECONDS.toNanos(5);
+
   private final Options options;
   private final Log log;
   private final Transport transport;
@@ -272,7 +275,11 @@ final class Agent implements AutoCloseable {
   void awaitReady(long startNanos) {
     while (!draining && !notReady().isEmpty()) {
       LockSupport.parkNanos(LOOK_NANOS);
+      if (System.nanoTime() - startNanos > TEST_ANYHOW_NANOS) {
+        capture.testJoining();
+      }
     }
+    capture.testJoining();
     if (!draining) {
       log.info(
           "ready",

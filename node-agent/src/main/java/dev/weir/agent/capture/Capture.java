@@ -25,10 +25,14 @@ public interface Capture extends AutoCloseable {
    */
   void addListener(PodListener listener);
 
-  /**
-   * Begins: the heartbeat, the flow reader, and, off the start-up path, the self-test for joining.
-   */
+  /** Begins: the heartbeat and the flow reader. */
   void start();
+
+  /**
+   * Begins the self-test for joining, on a thread of its own; later calls do nothing. It takes a
+   * second of a core, so it waits until the agent serves; what a former agent found holds so far.
+   */
+  void testJoining();
 
   /**
    * What the control plane says of pods has changed: settings of enrolled pods follow at once. Any

@@ -37,6 +37,7 @@ final class KernelCapture implements Capture {
   private final AtomicBoolean closed = new AtomicBoolean();
   private final Thread selfTest =
       Thread.ofPlatform().name("weir-self-test").daemon().unstarted(this::selfTest);
+  private final AtomicBoolean testing = new AtomicBoolean();
   private volatile Joining joining =
       new Joining(Joining.State.TESTING, "the self-test has not ended", List.of());
 
@@ -118,7 +119,13 @@ final class KernelCapture implements Capture {
     flows.start();
     thread.every(Pods.TICK, "look after pods", pods::tick);
     thread.every(WATCH_INTERFACES, "look for new interfaces", pods::watchInterfaces);
-    selfTest.start();
+  }
+
+  @Override
+  public void testJoining() {
+    if (testing.compareAndSet(false, true)) {
+      selfTest.start();
+    }
   }
 
   private void selfTest() {
