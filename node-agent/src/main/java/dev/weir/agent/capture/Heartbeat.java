@@ -35,6 +35,11 @@ final class Heartbeat implements AutoCloseable {
     return generation;
   }
 
+  /** Not once a successor has started: then what is written here is its business alone. */
+  boolean inCharge() {
+    return !stopped && (int) INT.getVolatile(control, Layouts.CONTROL_GENERATION) == generation;
+  }
+
   boolean joining() {
     return ((int) INT.getVolatile(control, Layouts.CONTROL_FLAGS) & Layouts.CONTROL_FLAG_JOINING)
         != 0;

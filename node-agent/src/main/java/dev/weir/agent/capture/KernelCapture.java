@@ -50,11 +50,14 @@ final class KernelCapture implements Capture {
     this.originals = new KernelOriginals(state.map(Programs.ORIGINALS));
     this.services =
         new KernelServices(
-            thread, state.map(Programs.SERVICES), state.map(Programs.ENDPOINTS), log);
+            thread,
+            state.map(Programs.SERVICES),
+            state.map(Programs.ENDPOINTS),
+            heartbeat::inCharge,
+            log);
     FlowCutter cutter = new FlowCutter(kernel, state.map(Programs.FLOWS), book, log);
     this.verdicts =
-        new KernelVerdicts(
-            thread, state.map(Programs.VERDICTS), book, cutter, heartbeat.generation(), log);
+        new KernelVerdicts(thread, state.map(Programs.VERDICTS), book, cutter, heartbeat, log);
     this.flows =
         new KernelFlowReader(
             kernel,
@@ -62,6 +65,8 @@ final class KernelCapture implements Capture {
             state.map(Programs.DROPS),
             state.map(Programs.EVENTS),
             book,
+            heartbeat,
+            state.adopted(),
             log);
     PodLinks links =
         new PodLinks(

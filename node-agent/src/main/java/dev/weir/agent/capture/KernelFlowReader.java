@@ -19,6 +19,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,6 +30,8 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   // Programs wake the reader only when much waits, since waking it for each event costs a busy node
   // 3 %.
   private static final Duration POLL = Duration.ofMillis(100);
+  // struct weir_event: kind and reason, tuple, flow, what was counted.
+  private static final int EVENT_BYTES = 8 + Layouts.TUPLE_BYTES + Layouts.FLOW_BYTES + 32;
   private static final long PROGRESS_NANOS = Duration.ofSeconds(5).toNanos();
   // A flow that was neither in the map nor in the pod has ended, and its event was lost.
   private static final int MISSED_BEFORE_CLOSED = 2;
@@ -65,6 +68,8 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   private final BpfMap drops;
   private final BpfMap events;
   private final PodBook book;
+  private final Heartbeat heartbeat;
+  private final boolean maybeNotAlone;
   private final Log log;
   private final Set<Integer> ignoredPods = ConcurrentHashMap.newKeySet();
   private final Map<Layouts.Tuple, Live> live = new ConcurrentHashMap<>();
@@ -74,12 +79,21 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   private volatile boolean stopped;
 
   KernelFlowReader(
-      Kernel kernel, BpfMap flows, BpfMap drops, BpfMap events, PodBook book, Log log) {
+      Kernel kernel,
+      BpfMap flows,
+      BpfMap drops,
+      BpfMap events,
+      PodBook book,
+      Heartbeat heartbeat,
+      boolean maybeNotAlone,
+      Log log) {
     this.kernel = kernel;
     this.flows = flows;
     this.drops = drops;
     this.events = events;
     this.book = book;
+    this.heartbeat = heartbeat;
+    this.maybeNotAlone = maybeNotAlone;
     this.log = log;
     this.thread = Thread.ofPlatform().name("weir-flows").daemon().unstarted(this::run);
   }
@@ -140,10 +154,14 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   }
 
   private void run() {
+    if (maybeNotAlone) {
+      // A ring has one reader: a predecessor that still lives looks whether it is one at each poll.
+      LockSupport.parkNanos(3 * POLL.toNanos());
+    }
     try (Bpf.RingBuffer ring = kernel.bpf().ringBuffer(events, this::event)) {
       flows.forEach(this::standing);
       long progressAt = System.nanoTime() + PROGRESS_NANOS;
-      while (!stopped) {
+      while (!stopped && heartbeat.inCharge()) {
         ring.poll(POLL);
         CountDownLatch asked = refreshAsked.getAndSet(null);
         if (asked != null || System.nanoTime() - progressAt >= 0) {
@@ -175,6 +193,9 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   }
 
   private void event(ByteBuffer record) {
+    if (record.remaining() < EVENT_BYTES) {
+      return;
+    }
     Layouts.Event event = Layouts.Event.of(record);
     if (ignoredPods.contains(event.flow().sourcePod())) {
       return;

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,6 +34,7 @@ final class KernelServices implements ServiceTable {
   private final CaptureThread thread;
   private final BpfMap services;
   private final BpfMap endpoints;
+  private final BooleanSupplier inCharge;
   private final Log log;
   private final Map<Key, Standing> standing = new HashMap<>();
   private final Map<Integer, ServiceAddress> names = new ConcurrentHashMap<>();
@@ -42,10 +44,12 @@ final class KernelServices implements ServiceTable {
   private int lastNumber;
   private boolean full;
 
-  KernelServices(CaptureThread thread, BpfMap services, BpfMap endpoints, Log log) {
+  KernelServices(
+      CaptureThread thread, BpfMap services, BpfMap endpoints, BooleanSupplier inCharge, Log log) {
     this.thread = thread;
     this.services = services;
     this.endpoints = endpoints;
+    this.inCharge = inCharge;
     this.log = log;
   }
 
@@ -72,7 +76,7 @@ final class KernelServices implements ServiceTable {
 
   private void write() {
     Collection<ServiceAddress> all = wanted.getAndSet(null);
-    if (all == null) {
+    if (all == null || !inCharge.getAsBoolean()) {
       return;
     }
     Map<Key, ServiceAddress> next = HashMap.newHashMap(all.size());

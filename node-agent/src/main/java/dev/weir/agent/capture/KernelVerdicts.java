@@ -22,7 +22,7 @@ final class KernelVerdicts implements Verdicts {
   private final PodBook book;
   private final FlowCutter cutter;
   private final Log log;
-  private final int generation;
+  private final Heartbeat heartbeat;
   private final ArrayBlockingQueue<Request> waiting = new ArrayBlockingQueue<>(WAITING_MAX);
   private final AtomicBoolean scheduled = new AtomicBoolean();
   private boolean full;
@@ -32,13 +32,13 @@ final class KernelVerdicts implements Verdicts {
       BpfMap verdicts,
       PodBook book,
       FlowCutter cutter,
-      int generation,
+      Heartbeat heartbeat,
       Log log) {
     this.thread = thread;
     this.verdicts = verdicts;
     this.book = book;
     this.cutter = cutter;
-    this.generation = generation;
+    this.heartbeat = heartbeat;
     this.log = log;
   }
 
@@ -55,6 +55,9 @@ final class KernelVerdicts implements Verdicts {
     scheduled.set(false);
     List<Request> requests = new ArrayList<>();
     waiting.drainTo(requests);
+    if (!heartbeat.inCharge()) {
+      return;
+    }
     for (Request request : requests) {
       Pod source = book.byNumber(request.source.number());
       Pod destination = book.byNumber(request.destination.number());
@@ -72,7 +75,7 @@ final class KernelVerdicts implements Verdicts {
         verdicts.update(
             new Layouts.VerdictKey(source.identityNumber(), destination.number(), request.port)
                 .bytes(),
-            Layouts.verdict(Layouts.VERDICT_JOINED, generation));
+            Layouts.verdict(Layouts.VERDICT_JOINED, heartbeat.generation()));
         full = false;
       } catch (KernelException e) {
         if (!full) {

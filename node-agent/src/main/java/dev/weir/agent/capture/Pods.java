@@ -195,8 +195,6 @@ final class Pods implements Enroller {
           } catch (RuntimeException e) {
             netns.close();
             answer.completeExceptionally(e);
-          } finally {
-            pending = waiting.size();
           }
         });
     return answer;
@@ -325,6 +323,7 @@ final class Pods implements Enroller {
     }
     Waiting waits = new Waiting(name, netns, answer, System.nanoTime() + SETTINGS_WITHIN_NANOS);
     waiting.put(name.uid(), waits);
+    pending = waiting.size();
     if (directory.pod(name.namespace(), name.name()).isPresent() || directoryIsSilent) {
       attempt(waits);
     }

@@ -512,4 +512,41 @@ final class KernelCaptureTest {
       assertOriginal(client, accepted4(client), SERVER4);
     }
   }
+
+  @Test
+  void aSuccessorTakesOverWhileThePredecessorStillRuns() throws IOException {
+    InetAddress vip = InetAddress.ofLiteral("10.96.7.7");
+    Pod client = node.enrolClient();
+    KernelCapture former = node.running();
+    former.services().replace(List.of(web(vip, 80)));
+    await("resolved", () -> former.services().serviceAddress(1) != null);
+    node.listeners.closeAll();
+    KernelCapture successor = node.start();
+    Pod again = node.enrolClient();
+    assertThat(again.number()).isEqualTo(client.number());
+    successor.services().replace(List.of(web(vip, 81)));
+    await("resolved", () -> successor.services().serviceAddress(2) != null);
+    // What the former one still hears changes nothing any more, and its end is nobody's.
+    former.services().replace(List.of(web(vip, 80)));
+    former.verdicts().allow(client, client, 1);
+    former.close();
+    try (SocketChannel socket = node.connect(node.client, vip, 81)) {
+      SocketChannel captured = accepted4(again);
+      int port = ((InetSocketAddress) captured.getRemoteAddress()).getPort();
+      Original original = Objects.requireNonNull(successor.originals().take(again, port, false));
+      assertThat(original.picked()).isEqualTo(new InetSocketAddress(SERVER4, PORT));
+      captured.close();
+      assertThat(socket.isConnected()).isTrue();
+    }
+  }
+
+  private static ServiceAddress web(InetAddress vip, int port) {
+    return new ServiceAddress(
+        "test",
+        "web.test.svc.cluster.local",
+        vip,
+        port,
+        false,
+        List.of(new ServiceAddress.Endpoint(SERVER4, PORT, 1)));
+  }
 }
