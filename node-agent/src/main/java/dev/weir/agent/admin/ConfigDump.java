@@ -8,6 +8,7 @@ import dev.weir.api.model.ServicePort;
 import dev.weir.api.model.Tunnel;
 import dev.weir.api.model.Workload;
 import dev.weir.api.model.WorkloadKind;
+import io.netty.util.NetUtil;
 import java.net.InetAddress;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -140,7 +141,7 @@ final class ConfigDump {
             .with(
                 "vips",
                 in.addresses().stream()
-                    .map(address -> in.network() + "/" + address.getHostAddress())
+                    .map(address -> in.network() + "/" + NetUtil.toAddressString(address))
                     .toList())
             .with("ports", ports.build())
             .with("endpoints", endpoints.build())
@@ -183,9 +184,9 @@ final class ConfigDump {
     return Json.object()
         .with("localNode", options.node())
         .with("xdsAddress", sources.xds().get().target())
-        .with("adminAddr", options.admin().toString())
-        .with("statsAddr", options.metrics().toString())
-        .with("readinessAddr", options.readiness().toString())
+        .with("adminAddr", NetUtil.toSocketAddressString(options.admin()))
+        .with("statsAddr", NetUtil.toSocketAddressString(options.metrics()))
+        .with("readinessAddr", NetUtil.toSocketAddressString(options.readiness()))
         .with("transport", sources.transport())
         .build();
   }
@@ -195,7 +196,7 @@ final class ConfigDump {
   }
 
   private static List<String> addresses(List<InetAddress> in) {
-    return in.stream().map(InetAddress::getHostAddress).toList();
+    return in.stream().map(NetUtil::toAddressString).toList();
   }
 
   /** As ztunnel spells it. */

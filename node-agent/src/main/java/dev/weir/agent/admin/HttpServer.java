@@ -15,13 +15,18 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -49,7 +54,10 @@ final class HttpServer implements AutoCloseable {
   private final Log log;
   private final Selector selector;
   private final List<ServerSocketChannel> listeners = new ArrayList<>();
-  private final List<Path> sockets = new ArrayList<>();
+
+  /** Files that are ours, by what the kernel knows them by: a successor may have taken the name. */
+  private final Map<Path, Object> sockets = new HashMap<>();
+
   private final Thread thread;
   private final Runnable everySecond;
   private int connections;
@@ -82,29 +90,31 @@ final class HttpServer implements AutoCloseable {
   }
 
   /**
-   * A Unix socket for its owner alone. A stale file is replaced; one that somebody answers on is an
-   * error.
+   * A Unix socket for its owner alone. It is made under another name and moved into place, so the
+   * name never leads to a socket that others may use or nobody answers on; a stale one is replaced,
+   * and so is that of the agent which this one takes over from.
    */
   void listen(Path file, Function<HttpRequest, HttpResponse> site) throws IOException {
-    UnixDomainSocketAddress address = UnixDomainSocketAddress.of(file);
-    if (Files.exists(file)) {
-      try (SocketChannel probe = SocketChannel.open(StandardProtocolFamily.UNIX)) {
-        probe.connect(address);
-        throw new IOException(file + " is answered by another process");
-      } catch (java.net.ConnectException e) {
-        Files.delete(file);
-      }
-    }
+    Path made = file.resolveSibling("." + file.getFileName() + "." + ProcessHandle.current().pid());
+    Files.deleteIfExists(made);
     ServerSocketChannel listener = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
     try {
-      listener.bind(address, MAX_CONNECTIONS);
-      Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-------"));
+      listener.bind(UnixDomainSocketAddress.of(made), MAX_CONNECTIONS);
+      Files.setPosixFilePermissions(made, PosixFilePermissions.fromString("rw-------"));
       register(listener, site);
+      sockets.put(file, identity(made));
+      Files.move(made, file, StandardCopyOption.ATOMIC_MOVE);
     } catch (IOException | RuntimeException e) {
       listener.close();
+      Files.deleteIfExists(made);
       throw e;
     }
-    sockets.add(file);
+  }
+
+  private static Object identity(Path file) throws IOException {
+    Object key =
+        Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS).fileKey();
+    return key == null ? file : key;
   }
 
   void start() {
@@ -226,13 +236,15 @@ final class HttpServer implements AutoCloseable {
       quietly(listener);
     }
     quietly(selector);
-    for (Path file : sockets) {
+    sockets.forEach((file, identity) -> {
       try {
-        Files.deleteIfExists(file);
+        if (Files.exists(file, LinkOption.NOFOLLOW_LINKS) && identity(file).equals(identity)) {
+          Files.delete(file);
+        }
       } catch (IOException e) {
         log.warn("the admin socket's file stays", "file", file, "reason", e);
       }
-    }
+    });
   }
 
   private void quietly(AutoCloseable resource) {

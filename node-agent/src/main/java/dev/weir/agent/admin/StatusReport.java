@@ -6,7 +6,7 @@ import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.XdsState;
 import dev.weir.agent.telemetry.RefusalReport;
 import dev.weir.api.json.Json;
-import java.net.InetAddress;
+import io.netty.util.NetUtil;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -94,7 +94,7 @@ final class StatusReport {
               .with("name", pod.name())
               .with("number", pod.number())
               .with("identity", pod.identity())
-              .with("ips", pod.addresses().stream().map(InetAddress::getHostAddress).toList())
+              .with("ips", pod.addresses().stream().map(NetUtil::toAddressString).toList())
               .with("fastPath", pod.settings().fastPath().name().toLowerCase(Locale.ROOT))
               .with("onAgentLoss", pod.settings().onAgentLoss().name().toLowerCase(Locale.ROOT))
               .with("listeners", sources.listeners().apply(pod))

@@ -295,7 +295,11 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
 
   private void put(MeshView.Change change, Resource resource)
       throws InvalidProtocolBufferException {
-    Address address = resource.getResource().unpack(Address.class);
+    if (!resource.getResource().getTypeUrl().equals(Addresses.TYPE_URL)) {
+      throw new AddressException("holds " + resource.getResource().getTypeUrl());
+    }
+    // Not Any.unpack: it asks the class by reflection for its name.
+    Address address = Address.parseFrom(resource.getResource().getValue());
     String own = Addresses.name(address);
     if (!own.equals(resource.getName())) {
       throw new AddressException("names itself " + own);

@@ -10,6 +10,7 @@ import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandler;
 import io.netty.channel.EventLoop;
 import io.netty.channel.EventLoopGroup;
+import io.netty.util.NetUtil;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
@@ -129,8 +130,7 @@ public final class PodDns implements MetricSource {
   private static String text(Channel channel, InetSocketAddress asked) {
     InetSocketAddress bound =
         channel.localAddress() instanceof InetSocketAddress address ? address : asked;
-    String host = bound.getAddress().getHostAddress();
-    return (host.indexOf(':') >= 0 ? "[" + host + "]" : host) + ":" + bound.getPort();
+    return NetUtil.toSocketAddressString(bound);
   }
 
   private static void close(@Nullable Channel channel) {

@@ -9,6 +9,7 @@ import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.MeshView;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
+import io.netty.util.NetUtil;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
@@ -429,11 +430,6 @@ public final class Telemetry implements Connections, Refusals, FlowSink {
 
   /** {@code 10.0.0.1:80} or {@code [fd00::1]:80}. */
   static String text(InetSocketAddress address) {
-    InetAddress ip = address.getAddress();
-    if (ip == null) {
-      return address.getHostString() + ":" + address.getPort();
-    }
-    String host = ip.getHostAddress();
-    return (host.indexOf(':') >= 0 ? "[" + host + "]" : host) + ":" + address.getPort();
+    return NetUtil.toSocketAddressString(address);
   }
 }

@@ -97,10 +97,7 @@ class PodNetworkDnsTest {
       try (PodDns.Serving serving = dns.serve(pod, inPod(sockets, supply, network))) {
         assertThat(serving.listeners())
             .containsExactly(
-                "udp 127.0.0.1:15053",
-                "tcp 127.0.0.1:15053",
-                "udp [0:0:0:0:0:0:0:1]:15053",
-                "tcp [0:0:0:0:0:0:0:1]:15053");
+                "udp 127.0.0.1:15053", "tcp 127.0.0.1:15053", "udp [::1]:15053", "tcp [::1]:15053");
         for (String loopback : List.of("127.0.0.1", "::1")) {
           assertThat(DnsReply.parse(udp(network, loopback, "web.shop.svc.cluster.local")).answers())
               .hasSize(1);

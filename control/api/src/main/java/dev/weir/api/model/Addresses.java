@@ -271,7 +271,7 @@ public final class Addresses {
     ServiceSettings settings = ServiceSettings.getDefaultInstance();
     if (extension != null) {
       try {
-        settings = extension.unpack(ServiceSettings.class);
+        settings = ServiceSettings.parseFrom(content(extension, "weir.v1alpha1.ServiceSettings"));
       } catch (InvalidProtocolBufferException e) {
         throw unreadable(what, SERVICE_EXTENSION, e);
       }
@@ -365,7 +365,9 @@ public final class Addresses {
   private static PodSettings settings(String what, Any config) {
     dev.weir.api.proto.weir.PodSettings in;
     try {
-      in = config.unpack(dev.weir.api.proto.weir.PodSettings.class);
+      in =
+          dev.weir.api.proto.weir.PodSettings.parseFrom(
+              content(config, "weir.v1alpha1.PodSettings"));
     } catch (InvalidProtocolBufferException e) {
       throw unreadable(what, POD_EXTENSION, e);
     }
@@ -463,6 +465,18 @@ public final class Addresses {
       }
     }
     return null;
+  }
+
+  /**
+   * As Any.unpack, which asks the class by reflection for its name, and so makes an agent load the
+   * accessors of every field.
+   */
+  private static ByteString content(Any any, String message) throws InvalidProtocolBufferException {
+    String url = any.getTypeUrl();
+    if (!url.substring(url.lastIndexOf('/') + 1).equals(message)) {
+      throw new InvalidProtocolBufferException("holds '" + url + "' (expected: " + message + ")");
+    }
+    return any.getValue();
   }
 
   private static AddressException unreadable(
