@@ -5,11 +5,9 @@ import dev.weir.api.kube.AnnotationException;
 import dev.weir.api.kube.Annotations;
 import dev.weir.api.kube.Condition;
 import dev.weir.api.kube.ConfigMap;
-import dev.weir.api.kube.DaemonSet;
 import dev.weir.api.kube.Deployment;
 import dev.weir.api.kube.EndpointSlice;
 import dev.weir.api.kube.Enrolment;
-import dev.weir.api.kube.Job;
 import dev.weir.api.kube.KubeObject;
 import dev.weir.api.kube.Manifest;
 import dev.weir.api.kube.Metadata;
@@ -31,8 +29,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.time.Duration;
-import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
@@ -45,12 +41,10 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
@@ -102,31 +96,6 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
   private List<String> agentArgs = List.of();
   private Map<String, String> zones = Map.of();
   private @Nullable MeshProcess control;
-
-  /** What a node has besides namespaces. */
-  private static final class NodeKit {
-    @Nullable Enroller enroller;
-    @Nullable MeshProcess agent;
-
-    /** Two during an upgrade. */
-    @Nullable MeshProcess former;
-
-    String version = "";
-    String adminSocket = "";
-    String rulesApplied = "";
-    boolean rulesInHand;
-
-    /** How often an agent has had everything; read by threads that wait for the next time. */
-    final AtomicInteger synced = new AtomicInteger();
-
-    MeshProcess currentAgent() {
-      MeshProcess current = agent;
-      if (current == null) {
-        throw new LabException("this node has no agent");
-      }
-      return current;
-    }
-  }
 
   /** A command that waits for something to become true. */
   private record Waiter(BooleanSupplier done, CompletableFuture<Boolean> future) {}
@@ -331,7 +300,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
       if (object instanceof Pod pod) {
         run(pod.namespace(), pod.name()).replaceMetadata(metadata);
       } else {
-        objects.put(withMetadata(object, metadata));
+        objects.put(Births.withMetadata(object, metadata));
       }
       touch();
       return name;
@@ -815,7 +784,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
         verb = commit(pod);
       } else {
         KubeObject before = objects.get(object.key());
-        KubeObject now = born(object, before);
+        KubeObject now = Births.born(object, before);
         if (now instanceof Service service) {
           now =
               serviceAddresses.settle(service, before instanceof Service earlier ? earlier : null);
@@ -834,7 +803,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
 
   private void found(String namespace) {
     if (!namespace.isEmpty() && objects.namespace(namespace) == null) {
-      objects.put(born(new Namespace(Metadata.named("", namespace)), null));
+      objects.put(Births.born(new Namespace(Metadata.named("", namespace)), null));
     }
   }
 
@@ -858,68 +827,6 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     return "configured";
   }
 
-  private static KubeObject born(KubeObject object, @Nullable KubeObject before) {
-    Metadata metadata = object.metadata();
-    if (before != null) {
-      return withMetadata(
-          object,
-          metadata
-              .withUid(before.metadata().uid())
-              .withCreationTimestamp(before.metadata().creationTimestamp()));
-    }
-    return withMetadata(object, born(metadata));
-  }
-
-  private static Metadata born(Metadata metadata) {
-    Metadata named =
-        metadata.uid().isEmpty() ? metadata.withUid(UUID.randomUUID().toString()) : metadata;
-    return named.withCreationTimestamp(Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
-  }
-
-  private static KubeObject withMetadata(KubeObject object, Metadata metadata) {
-    return switch (object) {
-      case Namespace namespace -> new Namespace(metadata);
-      case ServiceAccount account -> new ServiceAccount(metadata);
-      case Node node -> new Node(metadata, node.addresses(), node.podCidrs(), node.conditions());
-      case ConfigMap map -> new ConfigMap(metadata, map.data(), map.binaryData());
-      case Secret secret -> new Secret(metadata, secret.type(), secret.data());
-      case Pod pod -> pod.withMetadata(metadata);
-      case Deployment deployment ->
-          new Deployment(
-              metadata, deployment.replicas(), deployment.selector(), deployment.template());
-      case ReplicaSet set ->
-          new ReplicaSet(metadata, set.replicas(), set.selector(), set.template());
-      case StatefulSet set ->
-          new StatefulSet(
-              metadata,
-              set.replicas(),
-              set.selector(),
-              set.serviceName(),
-              set.parallel(),
-              set.template());
-      case DaemonSet set -> new DaemonSet(metadata, set.selector(), set.template());
-      case Job job ->
-          new Job(
-              metadata, job.completions(), job.parallelism(), job.backoffLimit(), job.template());
-      case EndpointSlice slice ->
-          new EndpointSlice(metadata, slice.addressType(), slice.endpoints(), slice.ports());
-      case Service service ->
-          new Service(
-              metadata,
-              service.type(),
-              service.headless(),
-              service.clusterIps(),
-              service.selector(),
-              service.ports(),
-              service.externalName(),
-              service.ipFamilies(),
-              service.ipFamilyPolicy(),
-              service.publishNotReadyAddresses(),
-              service.localOnly(),
-              service.preference());
-    };
-  }
-
   private void create(Pod pod, String owner, String revision) {
     LabNode node = placement.place(pod.spec(), nodes.values());
     if (node == null) {
@@ -930,7 +837,8 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
       return;
     }
     int number = freeNumber(node);
-    Pod born = new Pod(born(pod.metadata()), pod.spec().withNodeName(node.name()), PodStatus.NONE);
+    Pod born =
+        new Pod(Births.born(pod.metadata()), pod.spec().withNodeName(node.name()), PodStatus.NONE);
     PodRun run =
         new PodRun(
             this,
@@ -1192,7 +1100,9 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     List<String> missing = new ArrayList<>();
     if (control != null && control.state() != MeshProcess.State.READY) {
       missing.add(
-          "the control plane is " + word(control.state()) + "; see `weir lab logs control`");
+          "the control plane is "
+              + StatusPage.word(control.state())
+              + "; see `weir lab logs control`");
     }
     for (LabNode node : nodes.values()) {
       NodeKit kit = kit(node);
@@ -1201,7 +1111,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
             "the agent of "
                 + node.name()
                 + " is "
-                + word(kit.agent.state())
+                + StatusPage.word(kit.agent.state())
                 + "; see `weir lab logs agent/"
                 + node.name()
                 + "`");
@@ -1250,127 +1160,24 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     return missing;
   }
 
-  private static String word(MeshProcess.State state) {
-    return state.name().toLowerCase(Locale.ROOT);
-  }
-
   private Json currentStatus() {
-    List<Json> nodeList = new ArrayList<>();
-    for (LabNode node : nodes.values()) {
-      NodeKit kit = kit(node);
-      MeshProcess agent = kit.agent;
-      Json.Builder json = Json.object().with("name", node.name()).with("zone", node.zone());
-      json.with("ips", List.of(Addressing.nodeV4(node.number()), Addressing.nodeV6(node.number())));
-      json.with("netns", paths.nodeName(node.name()));
-      json.with(
-          "agent",
-          Json.object()
-              .with("pid", agent == null ? 0.0 : (double) agent.pid())
-              .with("state", agent == null ? "stopped" : word(agent.state()))
-              .with("rssKiB", agent == null ? 0.0 : (double) agent.rssKib())
-              .with("version", kit.version)
-              .build());
-      nodeList.add(json.build());
-    }
-    List<Json> podList = new ArrayList<>();
-    for (PodRun run : pods.values()) {
-      Pod pod = run.pod();
-      PodStatus status = run.status();
-      podList.add(
-          Json.object()
-              .with("namespace", pod.namespace())
-              .with("name", pod.name())
-              .with("node", run.node.name())
-              .with(
-                  "ips",
-                  status.podIps().stream()
-                      .map(InetAddress::getHostAddress)
-                      .map(Lab::compressed)
-                      .toList())
-              .with("phase", pod.metadata().terminating() ? "Terminating" : status.phase())
-              .with("ready", status.ready())
-              .with("enrolled", "".equals(verdicts.get(pod.metadata().uid())))
-              .with(
-                  "identity",
-                  "spiffe://cluster.local/ns/"
-                      + pod.namespace()
-                      + "/sa/"
-                      + pod.spec().serviceAccountName())
-              .with("netns", run.netns)
-              .with("uid", pod.metadata().uid())
-              .with("mesh", pod.metadata().annotations().getOrDefault(Annotations.STATUS, ""))
-              .with("restarts", status.containers().stream().mapToInt(c -> c.restarts()).sum())
-              .with("message", run.trouble())
-              .build());
-    }
-    List<Json> serviceList = new ArrayList<>();
-    for (ServiceRules.Backed each : backed) {
-      serviceList.add(serviceStatus(each));
-    }
-    return Json.object()
-        .with("name", paths.lab())
-        .with("nodes", Json.of(nodeList))
-        .with(
-            "control",
-            Json.object()
-                .with("pid", control == null ? 0.0 : (double) control.pid())
-                .with("state", control == null ? "stopped" : word(control.state()))
-                .with("rssKiB", control == null ? 0.0 : (double) control.rssKib())
-                .build())
-        .with("pods", Json.of(podList))
-        .with("services", Json.of(serviceList))
-        .with("missing", missing())
-        .build();
-  }
-
-  private static Json serviceStatus(ServiceRules.Backed each) {
-    Service service = each.service();
-    List<Json> ports =
-        service.ports().stream()
-            .map(port ->
-                Json.object()
-                    .with("name", port.name())
-                    .with("port", port.port())
-                    .with("protocol", port.protocol())
-                    .with("targetPort", port.targetPort().toString())
-                    .build())
-            .toList();
-    List<Json> endpoints = new ArrayList<>();
-    for (EndpointSlice slice : each.slices()) {
-      for (EndpointSlice.Endpoint endpoint : slice.endpoints()) {
-        for (InetAddress address : endpoint.addresses()) {
-          endpoints.add(
-              Json.object()
-                  .with("address", compressed(address.getHostAddress()))
-                  .with("pod", endpoint.pod())
-                  .with("node", endpoint.nodeName())
-                  .with("ready", endpoint.ready())
-                  .with("serving", endpoint.serving())
-                  .with("terminating", endpoint.terminating())
-                  .build());
-        }
-      }
-    }
-    return Json.object()
-        .with("namespace", service.namespace())
-        .with("name", service.name())
-        .with(
-            "clusterIPs",
-            service.clusterIps().stream()
-                .map(InetAddress::getHostAddress)
-                .map(Lab::compressed)
-                .toList())
-        .with("ports", Json.of(ports))
-        .with("endpoints", Json.of(endpoints))
-        .build();
-  }
-
-  /**
-   * fd00:244:1::2 for Java's fd00:244:1:0:0:0:0:2 (RFC 5952, as far as the lab's own addresses need
-   * it).
-   */
-  private static String compressed(String address) {
-    return address.replaceFirst("(:0){2,}:", "::").replaceFirst("(:0){2,}$", "::");
+    Json.Builder page = Json.object().with("name", paths.lab());
+    page.with(
+        "nodes",
+        Json.of(
+            nodes.values().stream()
+                .map(node -> StatusPage.node(node, paths.nodeName(node.name()), kit(node)))
+                .toList()));
+    page.with("control", StatusPage.process(control).build());
+    page.with(
+        "pods",
+        Json.of(
+            pods.values().stream()
+                .map(
+                    run -> StatusPage.pod(run, "".equals(verdicts.get(run.pod().metadata().uid()))))
+                .toList()));
+    page.with("services", Json.of(backed.stream().map(StatusPage::service).toList()));
+    return page.with("missing", missing()).build();
   }
 
   // PodRun.Ward
