@@ -18,17 +18,21 @@ import java.nio.file.Path;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /** The control plane's rooms, wired. */
 final class ControlPlane implements AutoCloseable {
   private static final long STOP_MILLIS = 1_000;
+  private static final long FIRST_MILLIS = 5_000;
 
   private final Log log;
   private final MeshCompiler compiler;
   private final XdsServer xds;
   private final Deque<AutoCloseable> open;
+
+  private final CountDownLatch first = new CountDownLatch(1);
 
   // The source's thread alone touches it.
   private MeshModel model = MeshModel.EMPTY;
@@ -63,6 +67,9 @@ final class ControlPlane implements AutoCloseable {
       open.push(xds);
       ControlPlane plane = new ControlPlane(options, xds, open, log);
       open.push(DirectorySource.open(options.sourceDir(), plane::changed, log.room("source")));
+      // Who waits for the admin socket finds the mesh served; a source that takes longer than this
+      // is no reason to be mute.
+      plane.awaitFirst();
       Path adminSocket = options.adminSocket();
       if (adminSocket != null) {
         StatusPage page =
@@ -121,7 +128,25 @@ final class ControlPlane implements AutoCloseable {
     return xds.generation();
   }
 
+  private void awaitFirst() {
+    try {
+      if (!first.await(FIRST_MILLIS, TimeUnit.MILLISECONDS)) {
+        log.warn("the source is still being read; nodes are served as soon as it is");
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
   private void changed(Catalog now) {
+    try {
+      take(now);
+    } finally {
+      first.countDown();
+    }
+  }
+
+  private void take(Catalog now) {
     catalog = now;
     MeshModel next;
     try {

@@ -20,8 +20,8 @@ import java.util.List;
  */
 final class Published {
   /**
-   * Half of a SHA-256's first half: no two versions of one resource will meet, and 100,000 of them
-   * stay small.
+   * A quarter of a SHA-256: no two versions of one resource will meet, and 100,000 of them stay
+   * small.
    */
   private static final int VERSION_BYTES = 8;
 
