@@ -37,7 +37,6 @@ final class KernelCapture implements Capture {
   private final AtomicBoolean closed = new AtomicBoolean();
   private final Thread selfTest =
       Thread.ofPlatform().name("weir-self-test").daemon().unstarted(this::selfTest);
-  private final AtomicBoolean testing = new AtomicBoolean();
   private volatile Joining joining =
       new Joining(Joining.State.TESTING, "the self-test has not ended", List.of());
 
@@ -127,8 +126,8 @@ final class KernelCapture implements Capture {
   }
 
   @Override
-  public void testJoining() {
-    if (testing.compareAndSet(false, true)) {
+  public synchronized void testJoining() {
+    if (selfTest.getState() == Thread.State.NEW && !closed.get()) {
       selfTest.start();
     }
   }
@@ -227,7 +226,11 @@ final class KernelCapture implements Capture {
     return joining;
   }
 
-  private void endSelfTest() {
+  /** Once closed is set, none begins. */
+  private synchronized void endSelfTest() {
+    if (selfTest.getState() == Thread.State.NEW) {
+      return;
+    }
     selfTest.interrupt();
     try {
       selfTest.join(SELF_TEST_ENDS_WITHIN);

@@ -418,6 +418,9 @@ final class KernelCaptureTest {
     node.settings("server", settings(FastPath.JOINED, OnAgentLoss.CLOSED));
     Pod client = node.enrolClient();
     Pod server = node.enrolServer();
+    assertThat(node.running().joining().state()).isEqualTo(Joining.State.TESTING);
+    node.running().testJoining();
+    node.running().testJoining();
     await("tested", () -> node.running().joining().state() != Joining.State.TESTING);
     assertThat(node.running().joining().reason()).isEmpty();
     assertThat(node.running().joining().state()).isEqualTo(Joining.State.ON);
