@@ -77,7 +77,9 @@ final class MachineProbes {
     long effective = Long.parseUnsignedLong(line.substring("CapEff:".length()).strip(), 16);
     boolean all =
         Arrays.stream(CAPABILITIES).allMatch(capability -> (effective >> capability & 1) == 1);
-    return all ? Finding.ok("NET_ADMIN, SYS_ADMIN, PERFMON, BPF") : Finding.missing(line);
+    return all
+        ? Finding.ok("NET_ADMIN, SYS_ADMIN, PERFMON, BPF")
+        : Finding.missing("effective capabilities are only " + Long.toHexString(effective));
   }
 
   private static Finding onPath(String name) {

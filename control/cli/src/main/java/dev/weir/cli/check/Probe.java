@@ -1,6 +1,7 @@
 package dev.weir.cli.check;
 
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
 
 /**
  * One thing to find out.
@@ -24,6 +25,8 @@ record Probe(
     Finding finding;
     try {
       finding = question.ask();
+    } catch (AccessDeniedException e) {
+      finding = Finding.missing("not allowed: " + e.getFile());
     } catch (IOException | RuntimeException | LinkageError e) {
       String why =
           e.getMessage() == null ? e.getClass().getSimpleName() : firstLine(e.getMessage());
