@@ -88,7 +88,15 @@ public final class Relays implements PodListener {
       Acceptor outbound = new Acceptor(loops, (c, loop) -> outbound(relays, c, loop), log);
       Acceptor inbound = new Acceptor(loops, (c, loop) -> inbound(relays, c, loop), log);
       listeners.add(listen(pod, LOOPBACK_4, Ports.OUTBOUND, false, outbound));
-      listeners.add(listen(pod, LOOPBACK_6, Ports.OUTBOUND, false, outbound));
+      try {
+        listeners.add(listen(pod, LOOPBACK_6, Ports.OUTBOUND, false, outbound));
+      } catch (PodSockets.SocketException e) {
+        if (!e.isNoSuchAddress()) {
+          throw e;
+        }
+        // IPv6 is switched off in the pod: nobody there can call over it either.
+        log.debug("no IPv6 loopback in the pod", "pod", pod.label());
+      }
       listeners.add(listen(pod, ANY, Ports.INBOUND, true, inbound));
     } catch (RuntimeException e) {
       listeners.forEach(ServerSocketChannel::close);

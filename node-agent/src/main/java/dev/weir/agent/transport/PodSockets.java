@@ -267,5 +267,10 @@ public final class PodSockets implements AutoCloseable {
     SocketException(String message, @Nullable Throwable cause) {
       super(message, cause);
     }
+
+    /** Whether the namespace lacks the address that was to be bound (EADDRNOTAVAIL). */
+    public boolean isNoSuchAddress() {
+      return String.valueOf(getMessage()).contains("Cannot assign requested address");
+    }
   }
 }

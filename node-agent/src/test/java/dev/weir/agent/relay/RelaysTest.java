@@ -506,6 +506,20 @@ final class RelaysTest {
   }
 
   @Test
+  void aPodWithoutIpv6IsServedOverIpv4() throws IOException {
+    pods.switchIpv6Off();
+    pods.relays.withdrawn(pods.client);
+    pods.relays.enrolled(pods.client);
+    assertThat(pods.relays.listeners(pods.client)).hasSize(2);
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      send(client, "four");
+      assertThat(receive(server, 4)).isEqualTo("four");
+    }
+  }
+
+  @Test
   void connectionsOfAPodThatOptedOutGoOn() throws IOException {
     try (ServerSocketChannel listener = pods.listen();
         SocketChannel client = pods.connect();

@@ -243,6 +243,11 @@ final class TwoPods implements AutoCloseable {
     return listener;
   }
 
+  /** In the client's pod, as a container runtime does where the cluster has no IPv6. */
+  void switchIpv6Off() {
+    in(clientNetwork, () -> write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"));
+  }
+
   void ask(InetSocketAddress address) {
     target = address;
     asked = address;

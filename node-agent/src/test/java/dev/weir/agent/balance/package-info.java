@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.balance;
+
+import org.jspecify.annotations.NullMarked;

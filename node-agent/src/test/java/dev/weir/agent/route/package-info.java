@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.route;
+
+import org.jspecify.annotations.NullMarked;
