@@ -20,7 +20,9 @@ final class AdminDoor {
       channel.connect(UnixDomainSocketAddress.of(socket));
       channel.write(
           ByteBuffer.wrap(
-              "GET %s HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n".formatted(path).getBytes(StandardCharsets.US_ASCII)));
+              "GET %s HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n"
+                  .formatted(path)
+                  .getBytes(StandardCharsets.US_ASCII)));
       ByteArrayOutputStream all = new ByteArrayOutputStream();
       Channels.newInputStream(channel).transferTo(all);
       String response = all.toString(StandardCharsets.UTF_8);

@@ -9,7 +9,13 @@ final class Cases {
   private Cases() {}
 
   static Json of(String name, String doing, String host, int port, String family) {
-    return Json.object().with("name", name).with("do", doing).with("host", host).with("port", port).with("family", family).build();
+    return Json.object()
+        .with("name", name)
+        .with("do", doing)
+        .with("host", host)
+        .with("port", port)
+        .with("family", family)
+        .build();
   }
 
   static Json of(String doing, String host, int port) {

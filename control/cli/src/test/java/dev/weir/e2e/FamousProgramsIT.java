@@ -42,30 +42,59 @@ final class FamousProgramsIT {
 
   @Test
   void nginxAnswersCurlAndWrk() {
-    assertThat(run("client", "curl", "-sS", "--max-time", "10", "http://nginx/")).contains("served by nginx");
+    assertThat(run("client", "curl", "-sS", "--max-time", "10", "http://nginx/"))
+        .contains("served by nginx");
     String wrk = run("client", "wrk", "-c", "16", "-t", "2", "-d", "2s", "http://nginx.e2e/");
-    assertThat(wrk).contains("requests in").doesNotContain("Socket errors").doesNotContain("Non-2xx");
+    assertThat(wrk)
+        .contains("requests in")
+        .doesNotContain("Socket errors")
+        .doesNotContain("Non-2xx");
   }
 
   @Test
   void pythonServesFiles() {
-    assertThat(run("client", "curl", "-sS", "--max-time", "10", "http://files:8000/")).contains("Directory listing");
+    assertThat(run("client", "curl", "-sS", "--max-time", "10", "http://files:8000/"))
+        .contains("Directory listing");
   }
 
   @Test
   void socatRelays() {
-    assertThat(lab.exec("client", "to and fro\n", "socat", "-t", "5", "-", "TCP:echo:7").ok().out()).isEqualTo("to and fro\n");
+    assertThat(lab.exec("client", "to and fro\n", "socat", "-t", "5", "-", "TCP:echo:7").ok().out())
+        .isEqualTo("to and fro\n");
   }
 
   @Test
   void redisAnswersItsBenchmark() {
     assertThat(run("client", "redis-cli", "-h", "redis", "set", "k", "v").strip()).isEqualTo("OK");
-    assertThat(run("client", "redis-benchmark", "-h", "redis", "-q", "-n", "20000", "-t", "get,set", "-P", "8")).contains("requests per second");
+    assertThat(
+            run(
+                "client",
+                "redis-benchmark",
+                "-h",
+                "redis",
+                "-q",
+                "-n",
+                "20000",
+                "-t",
+                "get,set",
+                "-P",
+                "8"))
+        .contains("requests per second");
   }
 
   @Test
   void postgresAnswersPsql() {
-    assertThat(run("client", "psql", "-h", "postgres", "-U", "postgres", "-Atc", "select sum(n) from generate_series(1,1000) n").strip())
+    assertThat(
+            run(
+                    "client",
+                    "psql",
+                    "-h",
+                    "postgres",
+                    "-U",
+                    "postgres",
+                    "-Atc",
+                    "select sum(n) from generate_series(1,1000) n")
+                .strip())
         .isEqualTo("500500");
   }
 
@@ -83,7 +112,9 @@ final class FamousProgramsIT {
   }
 
   private static String yaml() {
-    Path postgres = postgres().orElseThrow(() -> new AssertionError("PostgreSQL's server is not on this machine"));
+    Path postgres =
+        postgres()
+            .orElseThrow(() -> new AssertionError("PostgreSQL's server is not on this machine"));
     return Lab.yaml("famous.yaml").replace("PGBIN", postgres.toString());
   }
 
@@ -93,7 +124,10 @@ final class FamousProgramsIT {
       return Optional.empty();
     }
     try (Stream<Path> found = Files.list(versions)) {
-      return found.map(version -> version.resolve("bin")).filter(bin -> Files.isExecutable(bin.resolve("initdb"))).findFirst();
+      return found
+          .map(version -> version.resolve("bin"))
+          .filter(bin -> Files.isExecutable(bin.resolve("initdb")))
+          .findFirst();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

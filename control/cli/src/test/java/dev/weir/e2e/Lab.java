@@ -54,7 +54,8 @@ final class Lab implements AutoCloseable {
   }
 
   private List<String> execArgs(String pod, String... command) {
-    List<String> args = new ArrayList<>(List.of("lab", "exec", "--name", name, "-n", "e2e", pod, "--"));
+    List<String> args =
+        new ArrayList<>(List.of("lab", "exec", "--name", name, "-n", "e2e", pod, "--"));
     args.addAll(List.of(command));
     return args;
   }
@@ -92,14 +93,19 @@ final class Lab implements AutoCloseable {
         .map(Json::text)
         .filter(text -> text.contains(":") == family.equals("v6"))
         .findFirst()
-        .orElseThrow(() -> new AssertionError("no " + family + " address in " + addresses.toJson()));
+        .orElseThrow(
+            () -> new AssertionError("no " + family + " address in " + addresses.toJson()));
   }
 
   Json admin(String node, String path) {
-    return Json.parse(AdminDoor.get(Path.of("/run/weir-lab", name, "nodes", node, "admin.sock"), path));
+    return Json.parse(
+        AdminDoor.get(Path.of("/run/weir-lab", name, "nodes", node, "admin.sock"), path));
   }
 
-  /** Connections opened so far between two pods on a path ({@code direct}, {@code joined}, {@code agent}), as the source's node counts them. */
+  /**
+   * Connections opened so far between two pods on a path ({@code direct}, {@code joined}, {@code
+   * agent}), as the source's node counts them.
+   */
   long opened(String node, String source, String destination, String path) {
     return admin(node, "/edges").items().stream()
         .filter(edge -> edge.get("source").get("pod").text().equals(source))
@@ -117,6 +123,14 @@ final class Lab implements AutoCloseable {
         .sum();
   }
 
+  /** Runs a command in a node's network namespace; its standard output. */
+  String inNode(String node, String... command) {
+    List<String> args =
+        new ArrayList<>(List.of("ip", "netns", "exec", "weir-" + name + "-" + node));
+    args.addAll(List.of(command));
+    return WeirCommand.process(args).ok().out();
+  }
+
   static Path peer() {
     return WeirCommand.home().resolve("control/cli/src/test/resources/dev/weir/e2e/peer.py");
   }
@@ -126,27 +140,35 @@ final class Lab implements AutoCloseable {
       if (in == null) {
         throw new IllegalStateException("no resource " + resource);
       }
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8).replace("PEER", peer().toString());
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8)
+          .replace("PEER", peer().toString());
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
   /** Runs cases of peer.py in a pod; the answers by the cases' names. */
-  Map<String, Json> cases(String pod, List<Json> cases) {
-    WeirCommand.Outcome outcome = exec(pod, Json.of(cases).toJson(), "python3", peer().toString(), "run").ok();
+  Answers cases(String pod, List<Json> cases) {
+    WeirCommand.Outcome outcome =
+        exec(pod, Json.of(cases).toJson(), "python3", peer().toString(), "run").ok();
     Map<String, Json> answers = new LinkedHashMap<>();
-    outcome.out().lines().map(Json::parse).forEach(answer -> answers.put(answer.get("case").text(), answer));
-    return answers;
+    outcome
+        .out()
+        .lines()
+        .map(Json::parse)
+        .forEach(answer -> answers.put(answer.get("case").text(), answer));
+    return new Answers(answers, outcome.out() + outcome.err());
   }
 
   Json one(String pod, Json theCase) {
-    return cases(pod, List.of(theCase)).values().iterator().next();
+    return cases(pod, List.of(theCase)).get(theCase.get("name").text());
   }
 
   Held hold(String pod, String host, int port, String family) {
     return new Held(
-        WeirCommand.start(execArgs(pod, "python3", peer().toString(), "hold", host, Integer.toString(port), family)));
+        WeirCommand.start(
+            execArgs(
+                pod, "python3", peer().toString(), "hold", host, Integer.toString(port), family)));
   }
 
   /** The last lines of the logs that explain a failure. */
@@ -156,7 +178,9 @@ final class Lab implements AutoCloseable {
       Path log = Path.of("/run/weir-lab", name, "nodes", node, "agent.log");
       try {
         List<String> lines = Files.exists(log) ? Files.readAllLines(log) : List.of();
-        lines.subList(Math.max(0, lines.size() - 25), lines.size()).forEach(line -> out.append(node).append(": ").append(line).append('\n'));
+        lines
+            .subList(Math.max(0, lines.size() - 25), lines.size())
+            .forEach(line -> out.append(node).append(": ").append(line).append('\n'));
       } catch (IOException e) {
         out.append(node).append(": ").append(e).append('\n');
       }
@@ -207,7 +231,9 @@ final class Lab implements AutoCloseable {
 
     private String errors() {
       try {
-        return process.isAlive() ? "" : ": " + new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
+        return process.isAlive()
+            ? ""
+            : ": " + new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
       } catch (IOException e) {
         return ": " + e;
       }

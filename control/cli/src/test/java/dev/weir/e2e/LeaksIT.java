@@ -25,7 +25,8 @@ final class LeaksIT {
     for (int i = 0; i < CYCLES; i++) {
       cycle(lab);
     }
-    Waiting.until("the kernel to hold what it held before, " + before, () -> inTheKernel().equals(before));
+    Waiting.until(
+        "the kernel to hold what it held before, " + before, () -> inTheKernel().equals(before));
   }
 
   @Test
@@ -37,7 +38,8 @@ final class LeaksIT {
     kill(lab.status().get("nodes").items().getFirst().get("agent").get("pid").integer());
     kill(Long.parseLong(Files.readString(Path.of("/run/weir-lab/gone/lab.pid")).strip()));
     lab.close();
-    Waiting.until("the kernel to hold what it held before, " + before, () -> inTheKernel().equals(before));
+    Waiting.until(
+        "the kernel to hold what it held before, " + before, () -> inTheKernel().equals(before));
     assertThat(onTheMachine()).isEqualTo(files);
     lab.close();
   }
@@ -63,7 +65,13 @@ final class LeaksIT {
   private static Map<String, Integer> inTheKernel() {
     Map<String, Integer> counts = new TreeMap<>();
     for (String kind : new String[] {"prog", "map", "link"}) {
-      counts.put(kind, (int) output("bpftool", kind, "list").lines().filter(line -> line.matches("^\\d+: .*")).count());
+      counts.put(
+          kind,
+          (int)
+              output("bpftool", kind, "list")
+                  .lines()
+                  .filter(line -> line.matches("^\\d+: .*"))
+                  .count());
     }
     counts.put("netns", (int) output("ip", "netns", "list").lines().count());
     counts.put("namespaces", (int) output("lsns", "-n", "-t", "net", "-o", "NS").lines().count());
@@ -72,7 +80,14 @@ final class LeaksIT {
 
   private static Map<String, Integer> onTheMachine() throws IOException {
     Map<String, Integer> counts = new TreeMap<>();
-    for (String folder : new String[] {"/run/weir-lab", "/sys/fs/bpf", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"}) {
+    for (String folder :
+        new String[] {
+          "/run/weir-lab",
+          "/sys/fs/bpf",
+          "/sys/fs/cgroup/unified",
+          "/sys/fs/cgroup/memory",
+          "/sys/fs/cgroup/pids"
+        }) {
       Path path = Path.of(folder);
       if (Files.isDirectory(path)) {
         try (Stream<Path> entries = Files.list(path)) {

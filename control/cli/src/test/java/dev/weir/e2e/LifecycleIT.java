@@ -7,7 +7,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
-/** Opting in and out, agents that die and come back, pods that go and whose addresses are used again. */
+/**
+ * Opting in and out, agents that die and come back, pods that go and whose addresses are used
+ * again.
+ */
 @ExtendWith(MeshLab.class)
 final class LifecycleIT {
   @AfterEach
@@ -28,7 +31,9 @@ final class LifecycleIT {
       Waiting.until("in-a to be out", () -> !lab.isEnrolled("in-a"));
       long before = opened(lab);
       assertThat(lab.one("in-a", Cases.of("talk", "in-c", 80)).get("echoed").isTrue()).isTrue();
-      assertThat(opened(lab)).as("connections of in-a seen by the agent after it left").isEqualTo(before);
+      assertThat(opened(lab))
+          .as("connections of in-a seen by the agent after it left")
+          .isEqualTo(before);
       assertThat(direct.say("direct")).isEqualTo("direct");
       assertThat(relayed.say("relayed")).isEqualTo("relayed");
 
@@ -54,9 +59,13 @@ final class LifecycleIT {
       lab.lab("agent", "node-1", "kill").ok();
       assertThat(direct.say("still")).isEqualTo("still");
       assertThat(joined.say("still")).isEqualTo("still");
-      assertThat(relayed.say("gone")).as("a relayed connection ends with its agent").doesNotContain("gone");
+      assertThat(relayed.say("gone"))
+          .as("a relayed connection ends with its agent")
+          .doesNotContain("gone");
       Json refused = lab.one("in-a", Cases.of("connect", lab.ip("in-c", "v4"), 8080));
-      assertThat(refused.get("ends").text()).as("closed is the default: " + refused.toJson()).isIn("ECONNREFUSED", "ECONNRESET", "EPERM");
+      assertThat(refused.get("ends").text())
+          .as("closed is the default: " + refused.toJson())
+          .isIn("ECONNREFUSED", "ECONNRESET", "EPERM");
       assertThat(refused.get("seconds").number()).isLessThan(1);
 
       lab.lab("agent", "node-1", "start").ok();
@@ -73,7 +82,9 @@ final class LifecycleIT {
     try {
       Waiting.until(
           "the setting to reach the kernel",
-          () -> lab.one("off-a", Cases.of("talk", "in-c", 80)).get("echoed").isTrue() && knowsOpen(lab, "off-a"));
+          () ->
+              lab.one("off-a", Cases.of("talk", "in-c", 80)).get("echoed").isTrue()
+                  && knowsOpen(lab, "off-a"));
       lab.lab("agent", "node-1", "kill").ok();
       Json answer = lab.one("off-a", Cases.of("talk", lab.ip("out-c", "v4"), 8080));
       assertThat(answer.get("echoed").isTrue()).as(answer.toJson()).isTrue();
@@ -93,7 +104,8 @@ final class LifecycleIT {
     assertThat(lab.one("in-a", Cases.of("talk", "guest", 80)).get("echoed").isTrue()).isTrue();
     String address = lab.ip("guest", "v4");
     lab.lab("delete", "pod/guest", "-n", "e2e").ok();
-    // The address is used again by a pod outside the mesh: nothing of the old decision may hold for it.
+    // The address is used again by a pod outside the mesh: nothing of the old decision may hold for
+    // it.
     lab.apply(guest("two").replace("weir.dev/mesh: enabled", "weir.dev/mesh: disabled"));
     Waiting.until("guest to be ready", () -> lab.pod("guest").get("ready").isTrue());
     long direct = lab.opened("node-1", "in-a", "guest", "direct");
@@ -105,28 +117,29 @@ final class LifecycleIT {
 
   private static String guest(String generation) {
     return """
-        apiVersion: v1
-        kind: Pod
-        metadata: {name: guest, namespace: e2e, labels: {app: guest, generation: %s}, annotations: {weir.dev/mesh: enabled}}
-        spec:
-          nodeName: node-1
-          terminationGracePeriodSeconds: 1
-          containers:
-          - {name: peer, image: none, command: [python3, %s, serve, "8080", "8081"], readinessProbe: {tcpSocket: {port: 8081}, periodSeconds: 1}}
-        ---
-        apiVersion: v1
-        kind: Service
-        metadata: {name: guest, namespace: e2e}
-        spec:
-          selector: {app: guest}
-          ports: [{name: tcp, port: 80, targetPort: 8080}]
-        """
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: guest, namespace: e2e, labels: {app: guest, generation: %s}, annotations: {weir.dev/mesh: enabled}}
+    spec:
+      nodeName: node-1
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: peer, image: none, command: [python3, %s, serve, "8080", "8081"], readinessProbe: {tcpSocket: {port: 8081}, periodSeconds: 1}}
+    ---
+    apiVersion: v1
+    kind: Service
+    metadata: {name: guest, namespace: e2e}
+    spec:
+      selector: {app: guest}
+      ports: [{name: tcp, port: 80, targetPort: 8080}]
+    """
         .formatted(generation, Lab.peer());
   }
 
   private static boolean knowsOpen(Lab lab, String pod) {
     return lab.admin("node-1", "/status").get("pods").items().stream()
-        .anyMatch(each -> each.get("name").text().equals(pod) && each.get("onAgentLoss").text().equals("open"));
+        .anyMatch(each ->
+            each.get("name").text().equals(pod) && each.get("onAgentLoss").text().equals("open"));
   }
 
   private static long opened(Lab lab) {

@@ -6,7 +6,9 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.extension.ConditionEvaluationResult;
 
-/** What the tests need of the machine: skipped with the reason where it is missing, a failure in CI. */
+/**
+ * What the tests need of the machine: skipped with the reason where it is missing, a failure in CI.
+ */
 final class Machine {
   private Machine() {}
 
@@ -19,7 +21,8 @@ final class Machine {
       missing.add("BTF (/sys/kernel/btf/vmlinux)");
     }
     try {
-      if (Files.readAllLines(Path.of("/proc/self/mountinfo")).stream().noneMatch(line -> line.contains(" - cgroup2 "))) {
+      if (Files.readAllLines(Path.of("/proc/self/mountinfo")).stream()
+          .noneMatch(line -> line.contains(" - cgroup2 "))) {
         missing.add("a cgroup2 mount");
       }
     } catch (java.io.IOException e) {

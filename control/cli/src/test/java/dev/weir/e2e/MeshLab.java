@@ -6,16 +6,22 @@ import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.extension.ParameterContext;
 import org.junit.jupiter.api.extension.ParameterResolver;
 import org.junit.jupiter.api.extension.TestWatcher;
+import org.jspecify.annotations.Nullable;
 
-/** One lab for all classes that ask for it, up at first use, down at the end; tells the agents' own logs when a test fails. */
+/**
+ * One lab for all classes that ask for it, up at first use, down at the end; tells the agents' own
+ * logs when a test fails.
+ */
 final class MeshLab implements ParameterResolver, ExecutionCondition, TestWatcher {
-  private static final ExtensionContext.Namespace KEY = ExtensionContext.Namespace.create(MeshLab.class);
+  private static final ExtensionContext.Namespace KEY =
+      ExtensionContext.Namespace.create(MeshLab.class);
 
   private static Lab lab(ExtensionContext context) {
     return context
         .getRoot()
         .getStore(KEY)
-        .computeIfAbsent("lab", key -> Lab.up("e2e", Lab.yaml("mesh.yaml"), "--nodes", "2"), Lab.class);
+        .computeIfAbsent(
+            "lab", key -> Lab.up("e2e", Lab.yaml("mesh.yaml"), "--nodes", "2"), Lab.class);
   }
 
   @Override
@@ -34,7 +40,8 @@ final class MeshLab implements ParameterResolver, ExecutionCondition, TestWatche
   }
 
   @Override
-  public void testFailed(ExtensionContext context, Throwable cause) {
-    System.err.println(context.getDisplayName() + " failed; the agents said last:\n" + lab(context).logs());
+  public void testFailed(ExtensionContext context, @Nullable Throwable cause) {
+    System.err.println(
+        context.getDisplayName() + " failed; the agents said last:\n" + lab(context).logs());
   }
 }

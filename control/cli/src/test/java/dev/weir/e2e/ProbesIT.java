@@ -2,16 +2,16 @@ package dev.weir.e2e;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.IOException;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
-/** The node may reach what a Pod's probes name; anything else from it is metered like everybody's. */
+/**
+ * The node may reach what a Pod's probes name; anything else from it is metered like everybody's.
+ */
 @ExtendWith(MeshLab.class)
 final class ProbesIT {
   @Test
-  void theNodeReachesAProbePortPastTheAgentAndOthersThroughIt(Lab lab) throws Exception {
+  void theNodeReachesAProbePortPastTheAgentAndOthersThroughIt(Lab lab) {
     String pod = lab.ip("in-b", "v4");
     long before = inbound(lab);
     assertThat(fromTheNode(lab, pod, 8081)).startsWith("FROM ");
@@ -28,13 +28,8 @@ final class ProbesIT {
         .sum();
   }
 
-  private static String fromTheNode(Lab lab, String address, int port) throws IOException, InterruptedException {
-    Process process =
-        new ProcessBuilder("ip", "netns", "exec", "weir-" + lab.name() + "-node-1", "bash", "-c",
-                "exec 3<>/dev/tcp/%s/%d && head -n1 <&3".formatted(address, port))
-            .start();
-    String line = new String(process.getInputStream().readAllBytes()).strip();
-    assertThat(process.waitFor(10, TimeUnit.SECONDS)).isTrue();
-    return line;
+  private static String fromTheNode(Lab lab, String address, int port) {
+    return lab.inNode(
+        "node-1", "bash", "-c", "exec 3<>/dev/tcp/%s/%d && head -n1 <&3".formatted(address, port));
   }
 }

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.api.json.Json;
 import java.util.List;
-import java.util.Map;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -19,7 +18,7 @@ final class StreamsIT {
   @EnumSource
   void halfCloseAndResetArriveAsWhatTheyAre(Way way, Lab lab) {
     way.settle(lab);
-    Map<String, Json> answers =
+    Answers answers =
         lab.cases(
             way.client,
             List.of(
@@ -29,8 +28,10 @@ final class StreamsIT {
                 way.does("client-resets"),
                 way.does("client-closes")));
 
-    assertThat(answers.get("talk").get("echoed").isTrue()).as(answers.toString()).isTrue();
-    assertThat(answers.get("server-half-closes").get("ended").isTrue()).as(answers.toString()).isTrue();
+    assertThat(answers.get("talk").get("echoed").isTrue()).as(answers.all()).isTrue();
+    assertThat(answers.get("server-half-closes").get("ended").isTrue())
+        .as(answers.all())
+        .isTrue();
     assertThat(answers.get("server-half-closes").get("read").text()).isEqualTo("300000");
     assertThat(answers.get("server-resets").get("ends").text()).isEqualTo("reset");
     assertThat(answers.get("client-resets").get("ends").text()).isEqualTo("reset");
@@ -41,7 +42,8 @@ final class StreamsIT {
   @EnumSource
   void aGibibyteArrivesByteForByteFromSendfile(Way way, Lab lab) {
     way.settle(lab);
-    Json answer = lab.one(way.client, Cases.with(way.does("sendfile"), "mebibytes", GIBIBYTE_IN_MEBIBYTES));
+    Json answer =
+        lab.one(way.client, Cases.with(way.does("sendfile"), "mebibytes", GIBIBYTE_IN_MEBIBYTES));
     assertThat(answer.get("exact").isTrue()).as(answer.toJson()).isTrue();
   }
 
@@ -58,8 +60,12 @@ final class StreamsIT {
   void aReaderThatStopsStopsItsWriterWithinBounds(Way way, Lab lab) {
     way.settle(lab);
     long before = rssKiB(lab);
-    Json answer = lab.one(way.client, Cases.with(way.does("slow-reader"), "limit", 2 * STALLED_AT_MOST_BYTES));
-    assertThat(answer.get("sent").number()).as(answer.toJson()).isBetween(1.0, STALLED_AT_MOST_BYTES);
+    Json answer =
+        lab.one(
+            way.client, Cases.with(way.does("slow-reader"), "limit", 2 * STALLED_AT_MOST_BYTES));
+    assertThat(answer.get("sent").number())
+        .as(answer.toJson())
+        .isBetween(1.0, STALLED_AT_MOST_BYTES);
     assertThat(rssKiB(lab) - before).as("the agents' growth in KiB").isLessThan(48 << 10);
   }
 
@@ -71,6 +77,8 @@ final class StreamsIT {
   }
 
   private static long rssKiB(Lab lab) {
-    return lab.status().get("nodes").items().stream().mapToLong(node -> node.get("agent").get("rssKiB").integer()).sum();
+    return lab.status().get("nodes").items().stream()
+        .mapToLong(node -> node.get("agent").get("rssKiB").integer())
+        .sum();
   }
 }

@@ -26,7 +26,10 @@ enum Way {
     return Cases.of(what, server, 80);
   }
 
-  /** The kernel's ways are taken once the agent has decided; so the first connections may not go them yet. */
+  /**
+   * The kernel's ways are taken once the agent has decided; so the first connections may not go
+   * them yet.
+   */
   void settle(Lab lab) {
     if (path.equals("agent")) {
       return;

@@ -31,7 +31,8 @@ final class WeirCommand {
     while (!Files.isExecutable(at.resolve("weir")) || !Files.isDirectory(at.resolve("bpf"))) {
       at = at.getParent();
       if (at == null) {
-        throw new IllegalStateException("no checkout with ./weir above " + Path.of("").toAbsolutePath());
+        throw new IllegalStateException(
+            "no checkout with ./weir above " + Path.of("").toAbsolutePath());
       }
     }
     return at;
@@ -45,6 +46,15 @@ final class WeirCommand {
     List<String> command = new ArrayList<>();
     command.add(home().resolve("weir").toString());
     command.addAll(args);
+    return launch(command);
+  }
+
+  /** Any other program, to its end. */
+  static Outcome process(List<String> command) {
+    return finish(launch(command), "", command);
+  }
+
+  private static Process launch(List<String> command) {
     try {
       return new ProcessBuilder(command).start();
     } catch (IOException e) {
@@ -53,7 +63,10 @@ final class WeirCommand {
   }
 
   static Outcome run(String stdin, List<String> args) {
-    Process process = start(args);
+    return finish(start(args), stdin, args);
+  }
+
+  private static Outcome finish(Process process, String stdin, List<String> args) {
     try {
       var out = text(process.getInputStream());
       var err = text(process.getErrorStream());
@@ -63,7 +76,7 @@ final class WeirCommand {
       if (!process.waitFor(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
         process.destroyForcibly();
         throw new AssertionError(
-            "no end after %d s: weir %s%n%s%n%s"
+            "no end after %d s: %s%n%s%n%s"
                 .formatted(PATIENCE_SECONDS, String.join(" ", args), out.join(), err.join()));
       }
       return new Outcome(process.exitValue(), out.join(), err.join());
