@@ -69,6 +69,8 @@ def serve_one(sock, peer):
                 last["how-it-ends"] = "fin"
             except ConnectionResetError:
                 last["how-it-ends"] = "reset"
+            except BlockingIOError:
+                last["how-it-ends"] = "EAGAIN"
         elif command == "stall":
             time.sleep(3600)
         elif command.startswith("last "):
