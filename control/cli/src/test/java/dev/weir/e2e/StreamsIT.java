@@ -29,13 +29,13 @@ final class StreamsIT {
                 way.does("client-closes")));
 
     assertThat(answers.get("talk").get("echoed").isTrue()).as(answers.all()).isTrue();
-    assertThat(answers.get("server-half-closes").get("ended").isTrue())
-        .as(answers.all())
-        .isTrue();
+    assertThat(answers.get("server-half-closes").get("ended").isTrue()).as(answers.all()).isTrue();
     assertThat(answers.get("server-half-closes").get("read").text()).isEqualTo("300000");
     assertThat(answers.get("server-resets").get("ends").text()).isEqualTo("reset");
-    // A reader that waits in recv(2) of a joined socket is woken by a reset with EAGAIN, not ECONNRESET
-    // (tcp_bpf_recvmsg, Linux 6.18); its next call tells ECONNRESET. Part of what a pod consents to.
+    // A reader that waits in recv(2) of a joined socket is woken by a reset with EAGAIN, not
+    // ECONNRESET
+    // (tcp_bpf_recvmsg, Linux 6.18); its next call tells ECONNRESET. Part of what a pod consents
+    // to.
     assertThat(answers.get("client-resets").get("ends").text())
         .isIn(way == Way.JOINED ? List.of("reset", "EAGAIN") : List.of("reset"));
     assertThat(answers.get("client-closes").get("ends").text()).isEqualTo("fin");
