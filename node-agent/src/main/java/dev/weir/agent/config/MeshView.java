@@ -251,9 +251,16 @@ public final class MeshView implements PodDirectory {
     }
 
     MeshView done() {
+      return done(true);
+    }
+
+    /**
+     * {@code whole}: no more responses belong to this change. Who has once heard all stays synced.
+     */
+    MeshView done(boolean whole) {
       return new MeshView(
           before.generation + 1,
-          true,
+          before.synced || whole,
           workloads,
           workloadsByAddress,
           members,

@@ -283,7 +283,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
       lastRejection = refusal;
       log.warn("control plane sent what cannot be used", "refused", errors.size(), "why", refusal);
     }
-    MeshView next = change.done();
+    MeshView next = change.done(!response.getSystemVersionInfo().equals(Addresses.PARTIAL));
     current = next;
     publishState(true, "");
     // First the listeners: an ACK says that the node holds it.

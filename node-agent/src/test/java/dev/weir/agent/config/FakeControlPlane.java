@@ -62,6 +62,10 @@ final class FakeControlPlane implements AutoCloseable {
   }
 
   String send(List<Resource> resources, String... removed) {
+    return sendVersion("", resources, removed);
+  }
+
+  String sendVersion(String version, List<Resource> resources, String... removed) {
     StreamObserver<DeltaDiscoveryResponse> to = stream.get();
     if (to == null) {
       throw new AssertionError("nobody is connected");
@@ -71,6 +75,7 @@ final class FakeControlPlane implements AutoCloseable {
         DeltaDiscoveryResponse.newBuilder()
             .setTypeUrl(Addresses.TYPE_URL)
             .setNonce(name)
+            .setSystemVersionInfo(version)
             .addAllResources(resources)
             .addAllRemovedResources(List.of(removed))
             .build());

@@ -68,6 +68,25 @@ class XdsClientTest {
   }
 
   @Test
+  void itIsNotSyncedBeforeTheLastPartOfAChangeThatTakesSeveral() throws Exception {
+    try (FakeControlPlane control = new FakeControlPlane(0);
+        XdsClient client = open(control.port())) {
+      control.request();
+      control.sendVersion(Addresses.PARTIAL, List.of(FakeControlPlane.resource(web, "1")));
+      control.request();
+      assertThat(client.current().serviceCount()).isEqualTo(1);
+      assertThat(client.current().synced()).isFalse();
+      control.sendVersion(
+          "7", List.of(FakeControlPlane.resource(Meshes.service("more", "10.96.0.8"), "1")));
+      control.request();
+      assertThat(client.current().synced()).isTrue();
+      control.sendVersion(Addresses.PARTIAL, List.of(), web.key());
+      control.request();
+      assertThat(client.current().synced()).as("who has heard all once stays synced").isTrue();
+    }
+  }
+
+  @Test
   void aBadResourceIsRefusedByNameAndTheGoodOnesBesideItHold() throws Exception {
     try (FakeControlPlane control = new FakeControlPlane(0);
         XdsClient client = open(control.port())) {

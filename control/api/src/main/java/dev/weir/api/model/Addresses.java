@@ -34,6 +34,14 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Addresses {
   public static final String TYPE_URL = "type.googleapis.com/istio.workload.Address";
+
+  /**
+   * The {@code system_version_info} of all but the last response of a change that takes several. A
+   * node that has heard only such has half a truth; any other value, as every other control plane
+   * sends, ends a change.
+   */
+  public static final String PARTIAL = "partial";
+
   static final String POD_EXTENSION = "weir.dev/pod";
   static final String SERVICE_EXTENSION = "weir.dev/service";
 

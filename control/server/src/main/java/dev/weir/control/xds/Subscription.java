@@ -1,5 +1,6 @@
 package dev.weir.control.xds;
 
+import dev.weir.api.model.Addresses;
 import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
 import dev.weir.api.proto.discovery.DeltaDiscoveryResponse;
 import java.util.HashMap;
@@ -288,9 +289,9 @@ final class Subscription {
       nextChanged = 0;
       nextRemoved = 0;
       Snapshot end = telling;
-      // Only the last response of a change carries the version: until it comes, the client has half
-      // a truth.
       response.setSystemVersionInfo(end == null ? "" : Long.toString(end.generation()));
+    } else {
+      response.setSystemVersionInfo(Addresses.PARTIAL);
     }
     return response;
   }
