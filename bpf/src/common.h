@@ -127,9 +127,11 @@ static __always_inline void drop_count(__u32 pod, __u32 reason)
 		(*count)++;
 }
 
+/* A wake-up is an interrupt: it is sent by the one event that crosses the mark, not by all that follow until the reader comes. */
 static __always_inline void event_send(struct weir_event *event)
 {
-	__u64 flags = bpf_ringbuf_query(&weir_events, BPF_RB_AVAIL_DATA) < weir_events_wake ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
+	__u64 over = bpf_ringbuf_query(&weir_events, BPF_RB_AVAIL_DATA) - weir_events_wake;
+	__u64 flags = over < sizeof(*event) + BPF_RINGBUF_HDR_SZ ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 
 	if (bpf_ringbuf_output(&weir_events, event, sizeof(*event), flags))
 		drop_count(0, WEIR_REASON_EVENT_LOST);
