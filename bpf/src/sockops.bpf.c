@@ -168,35 +168,33 @@ static __always_inline void join_end(struct bpf_sock_ops *ctx, struct bpf_sock *
 static __always_inline void active_established(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
 	struct weir_socket *socket = bpf_sk_storage_get(&weir_sockets, sk, 0, 0);
-	struct weir_event event = {.kind = WEIR_EVENT_FLOW_OPENED};
+	struct weir_tuple here;
 	struct weir_flow *flow;
 	struct weir_pod *pod;
 	__u64 cookie;
 
 	if (!socket && sk->mark != WEIR_MARK_DELIVER)
 		return;
-	tuple_from_here(ctx, &event.tuple);
+	tuple_from_here(ctx, &here);
 	if (socket && path_has_flow(socket->path)) {
-		flow = bpf_map_lookup_elem(&weir_flows, &event.tuple);
+		flow = bpf_map_lookup_elem(&weir_flows, &here);
 		if (!flow)
 			return;
 		flow->established_ns = bpf_ktime_get_ns();
-		event.flow = *flow;
-		event_send(&event);
 		if (socket->path == WEIR_PATH_JOINED)
-			join_end(ctx, sk, &event.tuple, 1);
+			join_end(ctx, sk, &here, 1);
 		return;
 	}
 	if (socket && socket->path != WEIR_PATH_AGENT)
 		return;
 	cookie = bpf_get_netns_cookie(ctx);
 	if (socket)
-		original_publish(ctx, socket, cookie, &event.tuple);
+		original_publish(ctx, socket, cookie, &here);
 	pod = bpf_map_lookup_elem(&weir_pods, &cookie);
 	if (!pod || !pod_may_join(pod))
 		return;
-	event.tuple.scope = (__u32)cookie;
-	join_end(ctx, sk, &event.tuple, 0);
+	here.scope = (__u32)cookie;
+	join_end(ctx, sk, &here, 0);
 }
 
 static __always_inline void passive_established(struct bpf_sock_ops *ctx, struct bpf_sock *sk)

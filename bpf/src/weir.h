@@ -212,7 +212,7 @@ struct weir_drop_key {
 
 /* Map weir_events, RINGBUF. */
 enum weir_event_kind {
-	WEIR_EVENT_FLOW_OPENED = 1, /* a kernel flow is ESTABLISHED */
+	/* There is none for ESTABLISHED: weir_flows tells what is open, and one event a short connection is half of two. */
 	WEIR_EVENT_FLOW_CLOSED = 2,
 	WEIR_EVENT_FLOW_FAILED = 3, /* SYN sent, never established */
 	WEIR_EVENT_DROP = 4,

@@ -332,7 +332,6 @@ public final class Layouts {
       int rttMicros,
       int retransmits,
       long closedNanos) {
-    public static final int OPENED = 1;
     public static final int CLOSED = 2;
     public static final int FAILED = 3;
     public static final int DROP = 4;

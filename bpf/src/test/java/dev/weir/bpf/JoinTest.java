@@ -9,8 +9,11 @@ import java.net.ProtocolFamily;
 import java.net.StandardProtocolFamily;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -24,6 +27,7 @@ import java.util.zip.CRC32C;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -213,6 +217,25 @@ class JoinTest {
     }
     assertThat(result(reading)).isEqualTo(sum.getValue());
     assertThat(flow().joinedSent()).isPositive();
+  }
+
+  @Test
+  void aFileSentBySendfileArrivesWhole(@TempDir Path folder) throws Exception {
+    byte[] content = new byte[3 << 20];
+    new SplittableRandom(1).nextBytes(content);
+    Path file = Files.write(folder.resolve("file"), content);
+    connect();
+    write(client, 100);
+    read(server, 100);
+    FutureTask<byte[]> reading =
+        aside(() -> server.socket().getInputStream().readNBytes(content.length));
+    try (FileChannel from = FileChannel.open(file)) {
+      for (long at = 0; at < content.length; ) {
+        at += from.transferTo(at, content.length - at, client);
+      }
+    }
+    assertThat(result(reading)).isEqualTo(content);
+    assertThat(flow().joinedSent()).isGreaterThan(100);
   }
 
   @Test

@@ -62,7 +62,6 @@ class LayoutsTest {
     assertThat(Layouts.PATH_JOINED).isEqualTo(btf.constant("WEIR_PATH_JOINED"));
     assertThat(Layouts.PATH_EXCLUDED).isEqualTo(btf.constant("WEIR_PATH_EXCLUDED"));
     assertThat(Layouts.PATH_OPEN).isEqualTo(btf.constant("WEIR_PATH_OPEN"));
-    assertThat(Layouts.Event.OPENED).isEqualTo(btf.constant("WEIR_EVENT_FLOW_OPENED"));
     assertThat(Layouts.Event.CLOSED).isEqualTo(btf.constant("WEIR_EVENT_FLOW_CLOSED"));
     assertThat(Layouts.Event.FAILED).isEqualTo(btf.constant("WEIR_EVENT_FLOW_FAILED"));
     assertThat(Layouts.Event.DROP).isEqualTo(btf.constant("WEIR_EVENT_DROP"));

@@ -32,6 +32,9 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   private static final Duration POLL = Duration.ofMillis(100);
   // struct weir_event: kind and reason, tuple, flow, what was counted.
   private static final int EVENT_BYTES = 8 + Layouts.TUPLE_BYTES + Layouts.FLOW_BYTES + 32;
+  // Programs report only ends: an event for each beginning too would cost a storm of short
+  // connections a tenth of its rate.
+  private static final long DISCOVER_NANOS = Duration.ofSeconds(1).toNanos();
   private static final long PROGRESS_NANOS = Duration.ofSeconds(5).toNanos();
   // A flow that was neither in the map nor in the pod has ended, and its event was lost.
   private static final int MISSED_BEFORE_CLOSED = 2;
@@ -159,11 +162,16 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
       LockSupport.parkNanos(3 * POLL.toNanos());
     }
     try (Bpf.RingBuffer ring = kernel.bpf().ringBuffer(events, this::event)) {
-      flows.forEach(this::standing);
+      flows.forEach(this::discovered);
+      long discoverAt = System.nanoTime() + DISCOVER_NANOS;
       long progressAt = System.nanoTime() + PROGRESS_NANOS;
       while (!stopped && heartbeat.inCharge()) {
         ring.poll(POLL);
         CountDownLatch asked = refreshAsked.getAndSet(null);
+        if (asked != null || System.nanoTime() - discoverAt >= 0) {
+          discoverAt = System.nanoTime() + DISCOVER_NANOS;
+          flows.forEach(this::discovered);
+        }
         if (asked != null || System.nanoTime() - progressAt >= 0) {
           progressAt = System.nanoTime() + PROGRESS_NANOS;
           progress();
@@ -177,19 +185,25 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
     }
   }
 
-  /** A flow that a former agent left. */
-  private void standing(byte[] key, byte[] value) {
+  /**
+   * A flow that stands in the map. Where its place still has a predecessor here, whose end is yet
+   * to be read, the next look takes it.
+   */
+  private void discovered(byte[] key, byte[] value) {
     Layouts.Flow flow = Layouts.Flow.of(value);
-    if (flow.establishedNanos() != 0 && !ignoredPods.contains(flow.sourcePod())) {
-      open(Layouts.Tuple.of(key), flow);
+    if (flow.establishedNanos() == 0 || ignoredPods.contains(flow.sourcePod())) {
+      return;
+    }
+    Layouts.Tuple tuple = Layouts.Tuple.of(key);
+    if (!live.containsKey(tuple)) {
+      open(tuple, flow);
     }
   }
 
-  private Live open(Layouts.Tuple tuple, Layouts.Flow raw) {
+  private void open(Layouts.Tuple tuple, Layouts.Flow raw) {
     Live now = new Live(describe(tuple, raw), raw.cookie());
     live.put(tuple, now);
     sink.opened(now.flow);
-    return now;
   }
 
   private void event(ByteBuffer record) {
@@ -201,12 +215,6 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
       return;
     }
     switch (event.kind()) {
-      case Layouts.Event.OPENED -> {
-        Live known = live.get(event.tuple());
-        if (known == null || known.flow.openedNanos() != event.flow().openedNanos()) {
-          open(event.tuple(), event.flow());
-        }
-      }
       case Layouts.Event.CLOSED -> {
         Live known = live.get(event.tuple());
         KernelFlow flow;
@@ -214,7 +222,7 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
           live.remove(event.tuple());
           flow = known.flow;
         } else {
-          // Opened and closed while nobody read, or its place already has a successor.
+          // Opened and closed while nobody looked, or its place already has a successor.
           flow = describe(event.tuple(), event.flow());
           sink.opened(flow);
         }
