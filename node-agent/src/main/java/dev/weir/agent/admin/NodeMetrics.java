@@ -1,7 +1,7 @@
 package dev.weir.agent.admin;
 
 import dev.weir.agent.capture.Joining;
-import dev.weir.agent.telemetry.Exposition;
+import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.telemetry.RefusalReport;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.buffer.ByteBufAllocatorMetricProvider;

@@ -1,6 +1,6 @@
 package dev.weir.agent.dns;
 
-import dev.weir.agent.telemetry.Exposition;
+import dev.weir.agent.metrics.Exposition;
 import java.util.concurrent.atomic.LongAdder;
 
 /** What DNS did on this node, all pods together; of pods there are {@code weir_refusals_total}. */

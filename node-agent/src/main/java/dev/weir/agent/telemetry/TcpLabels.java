@@ -1,5 +1,6 @@
 package dev.weir.agent.telemetry;
 
+import dev.weir.agent.metrics.Exposition;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
 import org.jspecify.annotations.Nullable;

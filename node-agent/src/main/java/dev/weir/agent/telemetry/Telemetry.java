@@ -7,6 +7,8 @@ import dev.weir.agent.capture.KernelPath;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.MeshView;
+import dev.weir.agent.metrics.Exposition;
+import dev.weir.agent.metrics.MetricSource;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
 import io.netty.util.NetUtil;

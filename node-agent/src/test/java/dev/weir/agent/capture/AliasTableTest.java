@@ -3,6 +3,7 @@ package dev.weir.agent.capture;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import java.util.List;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
@@ -11,7 +12,8 @@ import net.jqwik.api.constraints.Size;
 final class AliasTableTest {
   @Property(tries = 200)
   void everyEndpointGetsItsShare(
-      @ForAll @Size(min = 1, max = 40) @IntRange(min = 0, max = 1000) int[] weights) {
+      @ForAll @Size(min = 1, max = 40) List<@IntRange(min = 0, max = 1000) Integer> given) {
+    int[] weights = given.stream().mapToInt(Integer::intValue).toArray();
     AliasTable table = AliasTable.of(weights);
     double[] share = new double[weights.length];
     double total = 0;

@@ -9,7 +9,7 @@ import dev.weir.agent.config.MeshView;
 import dev.weir.agent.config.Meshes;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Logs;
-import dev.weir.agent.telemetry.Exposition;
+import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.api.dns.Dns;
 import dev.weir.api.dns.DnsAnswer;

@@ -8,6 +8,7 @@ import dev.weir.agent.capture.KernelFlow;
 import dev.weir.agent.capture.KernelPath;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.config.Meshes;
+import dev.weir.agent.metrics.Exposition;
 import dev.weir.api.json.Json;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;

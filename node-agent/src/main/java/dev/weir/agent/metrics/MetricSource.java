@@ -1,4 +1,4 @@
-package dev.weir.agent.telemetry;
+package dev.weir.agent.metrics;
 
 /** A room with numbers of its own; asked at each scrape, on the admin thread. */
 @FunctionalInterface

@@ -1,4 +1,4 @@
-package dev.weir.agent.telemetry;
+package dev.weir.agent.metrics;
 
 /** Writes the Prometheus text format 0.0.4: families, each with its samples. */
 public final class Exposition {
