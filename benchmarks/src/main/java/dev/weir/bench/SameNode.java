@@ -60,6 +60,7 @@ final class SameNode {
   private static final Metric STREAM_TWO = new Metric("throughput-two-cores", "GB/s");
   private static final Metric STREAM_ONE = new Metric("throughput-one-core", "GB/s");
   private static final Metric CONNECTIONS = new Metric("connections", "1/s");
+  private static final Metric CONNECTIONS_SERVICE = new Metric("connections-by-service", "1/s");
   private static final Metric AGENT_CPU = new Metric("agent-cpu", "ms/s");
 
   private final Weir weir;
@@ -69,6 +70,7 @@ final class SameNode {
   private final Consumer<String> progress;
   private final Map<Metric, Map<Variant, List<Double>>> samples = new LinkedHashMap<>();
   private final String address;
+  private final String serviceAddress;
 
   SameNode(Weir weir, Path load, boolean quick, int rounds, Consumer<String> progress)
       throws IOException {
@@ -77,7 +79,9 @@ final class SameNode {
     this.seconds = quick ? 0.5 : 2;
     this.rounds = rounds;
     this.progress = progress;
-    this.address = Status.read(weir).ip("server");
+    Status status = Status.read(weir);
+    this.address = status.ip("server");
+    this.serviceAddress = status.clusterIp("server");
   }
 
   static String yaml(Path load) throws IOException {
@@ -140,14 +144,9 @@ final class SameNode {
         STREAM_ONE,
         variant,
         client("0", "stream", PORT_CORE_0, seconds()).get("gigabytesPerSecond").number());
-    Json connections =
-        client("", "connect", PORT_FREE, Integer.toString(PARALLEL_CONNECTORS), seconds());
-    if (connections.get("failed").number() > 0) {
-      throw new IOException(
-          "%s: %.0f connections failed"
-              .formatted(variant.title, connections.get("failed").number()));
-    }
-    add(CONNECTIONS, variant, connections.get("perSecond").number());
+    add(CONNECTIONS, variant, connections(variant, address));
+    // How people call: kube-proxy's rules on one side, the kernel's service map on the other.
+    add(CONNECTIONS_SERVICE, variant, connections(variant, serviceAddress));
     double elapsed = (System.nanoTime() - started) / 1e9;
     add(AGENT_CPU, variant, (Status.read(weir).agentCpuMillis() - cpuBefore) / elapsed);
     Paths.read(weir).assertOnly(before, variant.path, variant.title);
@@ -155,6 +154,26 @@ final class SameNode {
 
   private String seconds() {
     return String.format(Locale.ROOT, "%.2f", seconds);
+  }
+
+  private double connections(Variant variant, String to) throws IOException {
+    Json connections =
+        Json.parse(
+            weir.exec(
+                "client",
+                List.of(
+                    load.toString(),
+                    "connect",
+                    to,
+                    PORT_FREE,
+                    Integer.toString(PARALLEL_CONNECTORS),
+                    seconds())));
+    if (connections.get("failed").number() > 0) {
+      throw new IOException(
+          "%s: %.0f connections failed"
+              .formatted(variant.title, connections.get("failed").number()));
+    }
+    return connections.get("perSecond").number();
   }
 
   private Json client(String core, String mode, String port, String... rest) throws IOException {

@@ -30,6 +30,15 @@ record Status(Json json) {
     throw new IOException("the lab has no pod " + pod);
   }
 
+  String clusterIp(String service) throws IOException {
+    for (Json each : json.get("services").items()) {
+      if (each.get("name").text().equals(service)) {
+        return each.get("clusterIPs").items().getFirst().text();
+      }
+    }
+    throw new IOException("the lab has no service " + service);
+  }
+
   static void awaitEnrolled(Weir weir, boolean enrolled) throws IOException {
     await(
         "both pods to be " + (enrolled ? "in" : "out of") + " the mesh",
