@@ -11,6 +11,7 @@ import dev.weir.agent.telemetry.Path;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Reporter;
 import dev.weir.agent.transport.PodSupply;
+import dev.weir.api.model.Workload;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelPromise;
 import io.netty.channel.ConnectTimeoutException;
@@ -18,8 +19,11 @@ import io.netty.channel.EventLoop;
 import io.netty.channel.socket.SocketChannel;
 import io.netty.util.concurrent.Future;
 import java.net.ConnectException;
+import java.net.Inet4Address;
+import java.net.Inet6Address;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,6 +42,7 @@ final class Dial implements PodSupply.Taker {
   private final boolean inbound;
   private InetSocketAddress target;
   private @Nullable PodRelays into;
+  private boolean otherFamilyTried;
 
   /**
    * @param pod whose listener accepted
@@ -77,7 +82,7 @@ final class Dial implements PodSupply.Taker {
       case Decision.Deliver(Pod to, InetSocketAddress address) -> {
         target = address;
         PodRelays there = relays.of(to);
-        InetAddress source = inbound ? client.getAddress() : sourceFor(address.getAddress());
+        InetAddress source = sourceFor(address.getAddress());
         if (there != null && source != null) {
           into = there;
           there.supply().delivering(loop, this);
@@ -100,12 +105,61 @@ final class Dial implements PodSupply.Taker {
 
   /** The client's address of the server's family; null where it has none that is known. */
   private @Nullable InetAddress sourceFor(InetAddress server) {
-    for (InetAddress address : pod.pod().addresses()) {
-      if (address.getClass() == server.getClass()) {
+    if (!inbound) {
+      return ofFamily(pod.pod().addresses(), server.getClass());
+    }
+    if (client.getAddress().getClass() == server.getClass()) {
+      return client.getAddress();
+    }
+    Workload caller = view.workload(client.getAddress());
+    return caller == null ? null : ofFamily(caller.addresses(), server.getClass());
+  }
+
+  /**
+   * All addresses of whoever answers for the Service that was asked; none where an address was
+   * asked.
+   */
+  private List<InetAddress> namedServer(InetAddress picked) {
+    Workload workload = route.service() == null ? null : view.workload(picked);
+    return workload == null ? List.of() : workload.addresses();
+  }
+
+  private static @Nullable InetAddress ofFamily(
+      List<InetAddress> addresses, Class<? extends InetAddress> family) {
+    for (InetAddress address : addresses) {
+      if (address.getClass() == family) {
         return address;
       }
     }
     return null;
+  }
+
+  /**
+   * Programs that listen in one family only are common, and clients try the other one when a
+   * connect is refused. A captured client has been connected to us already and cannot, so it is
+   * done for it: once, to the same server's other address.
+   */
+  private boolean tryOtherFamily() {
+    if (otherFamilyTried) {
+      return false;
+    }
+    otherFamilyTried = true;
+    InetAddress refused = target.getAddress();
+    PodRelays there = into;
+    List<InetAddress> addresses = there == null ? namedServer(refused) : there.pod().addresses();
+    InetAddress other =
+        ofFamily(
+            addresses, refused instanceof Inet4Address ? Inet6Address.class : Inet4Address.class);
+    if (other == null || (there != null && sourceFor(other) == null)) {
+      return false;
+    }
+    target = new InetSocketAddress(other, target.getPort());
+    if (there != null) {
+      there.supply().delivering(loop, this);
+    } else {
+      pod.supply().dialling(loop, this);
+    }
+    return true;
   }
 
   @Override
@@ -133,7 +187,7 @@ final class Dial implements PodSupply.Taker {
     if (into == null) {
       server.connect(target, connected);
     } else {
-      InetAddress source = inbound ? client.getAddress() : sourceFor(target.getAddress());
+      InetAddress source = sourceFor(target.getAddress());
       server.connect(target, new InetSocketAddress(source, 0), connected);
     }
   }
@@ -146,9 +200,12 @@ final class Dial implements PodSupply.Taker {
   private void connected(Future<? super Void> connect, SocketChannel server) {
     if (!connect.isSuccess()) {
       server.close();
+      Throwable cause = reasonOf(connect);
+      if (refusalOf(cause) == Refusal.CONNECT_REFUSED && tryOtherFamily()) {
+        return;
+      }
       Decision next = route.next();
       if (next == null) {
-        Throwable cause = reasonOf(connect);
         refuse(refusalOf(cause), String.valueOf(cause.getMessage()));
       } else {
         follow(next);
