@@ -260,6 +260,7 @@ static void stream(const char *host, const char *port, double seconds)
 
 struct tally {
 	uint64_t done, failed;
+	int error; // errno of the last failure, 0: the peer ended it
 };
 
 static void connections(const char *host, const char *port, int parallel, double seconds)
@@ -267,6 +268,7 @@ static void connections(const char *host, const char *port, int parallel, double
 	struct tally *tally = mmap(0, sizeof *tally * parallel, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	double start = now();
 	uint64_t done = 0, failed = 0;
+	int error = 0;
 	for (int p = 0; p < parallel; p++) {
 		if (fork())
 			continue;
@@ -276,12 +278,16 @@ static void connections(const char *host, const char *port, int parallel, double
 			int fd = dial(host, port);
 			if (fd < 0) {
 				tally[p].failed++;
+				tally[p].error = errno;
 				continue;
 			}
-			if (write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1)
+			errno = 0;
+			if (write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1) {
 				tally[p].done++;
-			else
+			} else {
 				tally[p].failed++;
+				tally[p].error = errno;
+			}
 			setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 			close(fd);
 		}
@@ -290,9 +296,9 @@ static void connections(const char *host, const char *port, int parallel, double
 	while (wait(0) > 0)
 		;
 	for (int p = 0; p < parallel; p++)
-		done += tally[p].done, failed += tally[p].failed;
-	printf("{\"perSecond\":%.0f,\"done\":%llu,\"failed\":%llu}\n", done / (now() - start), (unsigned long long)done,
-	       (unsigned long long)failed);
+		done += tally[p].done, failed += tally[p].failed, error = tally[p].failed ? tally[p].error : error;
+	printf("{\"perSecond\":%.0f,\"done\":%llu,\"failed\":%llu,\"error\":\"%s\"}\n", done / (now() - start),
+	       (unsigned long long)done, (unsigned long long)failed, failed ? strerror(error) : "");
 }
 
 static void verify(const char *host, const char *port, uint64_t bytes, const char *reader)

@@ -170,8 +170,13 @@ final class SameNode {
                     seconds())));
     if (connections.get("failed").number() > 0) {
       throw new IOException(
-          "%s: %.0f connections failed"
-              .formatted(variant.title, connections.get("failed").number()));
+          "%s: %.0f of %.0f connections to %s failed: %s"
+              .formatted(
+                  variant.title,
+                  connections.get("failed").number(),
+                  connections.get("done").number(),
+                  to,
+                  connections.get("error").text()));
     }
     return connections.get("perSecond").number();
   }
