@@ -89,11 +89,21 @@ static void send_all(int fd, const void *bytes, size_t left)
 	}
 }
 
+// Linux tells a blocking reader of a joined socket EAGAIN when it is woken by anything but data (docs/KERNEL.md).
+static ssize_t read_some(int fd, void *bytes, size_t most)
+{
+	ssize_t n;
+	do
+		n = read(fd, bytes, most);
+	while (n < 0 && errno == EAGAIN);
+	return n;
+}
+
 static size_t read_full(int fd, void *bytes, size_t want)
 {
 	size_t got = 0;
 	while (got < want) {
-		ssize_t n = read(fd, (char *)bytes + got, want - got);
+		ssize_t n = read_some(fd, (char *)bytes + got, want - got);
 		if (n < 0)
 			die("read");
 		if (!n)
@@ -136,7 +146,7 @@ static void check_stream(int fd, char reader)
 				if ((ragged >> 20) % 4096 == 0)
 					usleep(2000);
 			}
-			ssize_t n = read(fd, got + have, ask);
+			ssize_t n = read_some(fd, got + have, ask);
 			if (n < 0)
 				die("read");
 			if (!n) {
@@ -282,7 +292,7 @@ static void connections(const char *host, const char *port, int parallel, double
 				continue;
 			}
 			errno = 0;
-			if (write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1) {
+			if (write(fd, &byte, 1) == 1 && read_some(fd, &byte, 1) == 1) {
 				tally[p].done++;
 			} else {
 				tally[p].failed++;

@@ -35,12 +35,7 @@ final class StreamsIT {
     assertThat(answers.get("server-half-closes").get("ended").isTrue()).as(answers.all()).isTrue();
     assertThat(answers.get("server-half-closes").get("read").text()).isEqualTo("300000");
     assertThat(answers.get("server-resets").get("ends").text()).isEqualTo("reset");
-    // A reader that waits in recv(2) of a joined socket is woken by a reset with EAGAIN, not
-    // ECONNRESET
-    // (tcp_bpf_recvmsg, Linux 6.18); its next call tells ECONNRESET. Part of what a pod consents
-    // to.
-    assertThat(answers.get("client-resets").get("ends").text())
-        .isIn(way == Way.JOINED ? List.of("reset", "EAGAIN") : List.of("reset"));
+    assertThat(answers.get("client-resets").get("ends").text()).isEqualTo("reset");
     assertThat(answers.get("client-closes").get("ends").text()).isEqualTo("fin");
   }
 

@@ -20,10 +20,20 @@ def reset(sock):
     sock.close()
 
 
+def recv(sock, size):
+    """A blocking reader of a joined socket that is woken by anything but data is told EAGAIN (docs/KERNEL.md): it asks again."""
+    while True:
+        try:
+            return sock.recv(size)
+        except BlockingIOError:
+            if not sock.getblocking():
+                raise
+
+
 def read_line(sock):
     line = b""
     while not line.endswith(b"\n"):
-        byte = sock.recv(1)
+        byte = recv(sock, 1)
         if not byte:
             break
         line += byte
@@ -35,12 +45,12 @@ def serve_one(sock, peer):
         sock.sendall(("FROM %s %d\n" % (peer[0].replace("::ffff:", ""), peer[1])).encode())
         command = read_line(sock)
         if command == "echo":
-            while data := sock.recv(65536):
+            while data := recv(sock, 65536):
                 sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
         elif command == "digest":
             digest, count = hashlib.sha256(), 0
-            while data := sock.recv(1 << 20):
+            while data := recv(sock, 1 << 20):
                 digest.update(data)
                 count += len(data)
             sock.sendall(("%d %s\n" % (count, digest.hexdigest())).encode())
@@ -59,18 +69,16 @@ def serve_one(sock, peer):
         elif command == "fin-then-read":
             sock.shutdown(socket.SHUT_WR)
             count = 0
-            while data := sock.recv(65536):
+            while data := recv(sock, 65536):
                 count += len(data)
             last["fin-then-read"] = count
         elif command == "how-it-ends":
             try:
-                while sock.recv(65536):
+                while recv(sock, 65536):
                     pass
                 last["how-it-ends"] = "fin"
             except ConnectionResetError:
                 last["how-it-ends"] = "reset"
-            except BlockingIOError:
-                last["how-it-ends"] = "EAGAIN"
         elif command == "stall":
             time.sleep(3600)
         elif command.startswith("last "):
@@ -140,7 +148,7 @@ def case_talk(case):
     sock.sendall(b"echo\n" + message)
     sock.shutdown(socket.SHUT_WR)
     back = b""
-    while data := sock.recv(65536):
+    while data := recv(sock, 65536):
         back += data
     sock.close()
     return {"seen": seen, "echoed": back == message, "peername": peer[0].replace("::ffff:", ""), "asked": address[0].replace("::ffff:", "")}
@@ -153,7 +161,7 @@ def case_idle(case):
     sock.sendall(b"still here")
     sock.shutdown(socket.SHUT_WR)
     back = b""
-    while data := sock.recv(65536):
+    while data := recv(sock, 65536):
         back += data
     return {"seen": seen, "back": back.decode()}
 
@@ -162,7 +170,7 @@ def case_server_resets(case):
     sock, _, _ = hello(case)
     sock.sendall(b"reset\n")
     try:
-        return {"ends": "fin" if not sock.recv(1) else "data"}
+        return {"ends": "fin" if not recv(sock, 1) else "data"}
     except ConnectionResetError:
         return {"ends": "reset"}
 
@@ -185,7 +193,7 @@ def case_client_closes(case):
 def case_server_half_closes(case):
     sock, _, _ = hello(case)
     sock.sendall(b"fin-then-read\n")
-    ended = sock.recv(1) == b""
+    ended = recv(sock, 1) == b""
     sock.sendall(b"x" * 300000)
     sock.close()
     return {"ended": ended, "read": ask_last(case, "fin-then-read")}
@@ -215,7 +223,7 @@ def case_download(case):
     size, digest, count = case["mebibytes"] << 20, hashlib.sha256(), 0
     sock, _, _ = hello(case)
     sock.sendall(("source %d\n" % size).encode())
-    while data := sock.recv(1 << 20):
+    while data := recv(sock, 1 << 20):
         digest.update(data)
         count += len(data)
     return {"exact": count == size and ask_last(case, "source") == digest.hexdigest()}
@@ -247,7 +255,7 @@ def case_connect(case):
     except OSError as e:
         return {"ends": errno.errorcode.get(e.errno, str(e)), "seconds": time.time() - start}
     try:
-        data = sock.recv(1)
+        data = recv(sock, 1)
         ends = "data" if data else "fin"
     except ConnectionResetError:
         ends = "ECONNRESET"
@@ -319,7 +327,7 @@ def hold(host, port, family):
             sock.sendall(text)
             back = b""
             while len(back) < len(text):
-                data = sock.recv(65536)
+                data = recv(sock, 65536)
                 if not data:
                     print("fin", flush=True)
                     return
