@@ -633,8 +633,12 @@ final class LabCommands {
     @Override
     public Integer call() {
       if (all) {
+        List<String> up = LabClient.names();
         LabClient.downAll();
-        output.line("no lab is up");
+        up.forEach(name -> output.line("lab " + name + " is down"));
+        if (up.isEmpty()) {
+          output.line("no lab was up");
+        }
         return 0;
       }
       String name = lab.name;
