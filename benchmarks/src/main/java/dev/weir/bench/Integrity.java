@@ -4,6 +4,7 @@ import dev.weir.api.json.Json;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Consumer;
 
 /** Bytes through a joined connection, checked one by one over readers of every speed. */
@@ -19,7 +20,7 @@ final class Integrity {
     for (String pod : List.of("client", "server")) {
       weir.annotate("pod/" + pod, "weir.dev/mesh=enabled", "weir.dev/fast-path=joined");
     }
-    Status.awaitEnrolled(weir, true);
+    Status.awaitEnrolled(weir, Set.of("client", "server"));
     Paths.awaitPath(weir, "joined", () -> connect(weir, load, address).get("done").number() > 0);
     List<Figure> figures = new ArrayList<>();
     for (String reader : READERS) {

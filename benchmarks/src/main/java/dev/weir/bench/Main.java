@@ -14,8 +14,8 @@ public final class Main {
                  weir bench integrity [--bytes N] [-o table|json]
                  weir bench micro [JMH-OPTION|REGEX]...
 
-          same-node    the same two pods with no mesh, direct, joined, through the agent, and through the
-                       agent with the in-pod hop joined: RTT, throughput, connections/s, the agent's CPU;
+          same-node    the same two pods with no mesh, direct, joined, through the agent to a server outside
+                       the mesh, and the same with the in-pod hop joined: RTT, throughput, connections/s, the agent's CPU;
                        interleaved, medians with their spread over at least 5 rounds
           micro        the JMH microbenchmarks whose names match
       integrity    a joined connection byte by byte over fast, ragged and slow readers (default 100 GB)

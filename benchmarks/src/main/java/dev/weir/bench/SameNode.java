@@ -9,9 +9,12 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * The same two pods on one node, with no mesh and on each of Weir's paths, in turn, round by round.
@@ -19,6 +22,7 @@ import java.util.function.Consumer;
  * its variant names is an error, not a figure.
  */
 final class SameNode {
+  private static final String OUT = "out of the mesh";
   private static final String PORT_CORE_0 = "7000";
   private static final String PORT_CORE_1 = "7001";
   private static final String PORT_FREE = "7002";
@@ -30,28 +34,35 @@ final class SameNode {
   private static final long CONNTRACK_FORGETS_NANOS = TimeUnit.SECONDS.toNanos(11);
   private static final int PARALLEL_CONNECTORS = 16;
 
-  /** The variants by what the two pods are annotated with. */
+  /**
+   * The variants by what the two pods are annotated with: their fast path, or that they stay out of
+   * the mesh.
+   */
   enum Variant {
-    NONE("no mesh", "none", "weir.dev/mesh=disabled", "", ""),
-    DIRECT("direct", "direct", "weir.dev/mesh=enabled", "direct", "direct"),
-    JOINED("joined", "joined", "weir.dev/mesh=enabled", "joined", "joined"),
-    AGENT("agent", "agent", "weir.dev/mesh=enabled", "off", "off"),
-    // The more careful value holds between the pods, so this goes through the agent; the client's
-    // own hop to it is joined.
-    AGENT_JOINED("agent, in-pod hop joined", "agent", "weir.dev/mesh=enabled", "joined", "off");
+    NONE("no mesh", "none", OUT, OUT),
+    DIRECT("direct", "direct", "direct", "direct"),
+    JOINED("joined", "joined", "joined", "joined"),
+    // A server outside the mesh is what an agent relays to plainly on one node; between two pods of
+    // the mesh, off asks for encryption.
+    AGENT("agent", "agent", "off", OUT),
+    AGENT_JOINED("agent, in-pod hop joined", "agent", "joined", OUT);
 
     private final String title;
     private final String path;
-    private final String mesh;
     private final String client;
     private final String server;
 
-    Variant(String title, String path, String mesh, String client, String server) {
+    Variant(String title, String path, String client, String server) {
       this.title = title;
       this.path = path;
-      this.mesh = mesh;
       this.client = client;
       this.server = server;
+    }
+
+    Set<String> enrolled() {
+      return Stream.of(client.equals(OUT) ? "" : "client", server.equals(OUT) ? "" : "server")
+          .filter(pod -> !pod.isEmpty())
+          .collect(Collectors.toSet());
     }
 
     String title() {
@@ -118,14 +129,9 @@ final class SameNode {
   }
 
   private void become(Variant variant) throws IOException {
-    for (String pod : List.of("client", "server")) {
-      String path = pod.equals("client") ? variant.client : variant.server;
-      weir.annotate(
-          "pod/" + pod,
-          variant.mesh,
-          path.isEmpty() ? "weir.dev/fast-path-" : "weir.dev/fast-path=" + path);
-    }
-    Status.awaitEnrolled(weir, variant != Variant.NONE);
+    annotate("client", variant.client);
+    annotate("server", variant.server);
+    Status.awaitEnrolled(weir, variant.enrolled());
     for (long left = translatedUntil - System.nanoTime();
         left > 0;
         left = translatedUntil - System.nanoTime()) {
@@ -136,6 +142,14 @@ final class SameNode {
       awaitPath(variant, address, port);
     }
     awaitPath(variant, serviceAddress, PORT_SERVICE);
+  }
+
+  private void annotate(String pod, String fastPath) throws IOException {
+    if (fastPath.equals(OUT)) {
+      weir.annotate("pod/" + pod, "weir.dev/mesh=disabled", "weir.dev/fast-path-");
+    } else {
+      weir.annotate("pod/" + pod, "weir.dev/mesh=enabled", "weir.dev/fast-path=" + fastPath);
+    }
   }
 
   private void awaitPath(Variant variant, String to, String port) throws IOException {

@@ -4,6 +4,7 @@ import dev.weir.api.json.Json;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
@@ -39,12 +40,13 @@ record Status(Json json) {
     throw new IOException("the lab has no service " + service);
   }
 
-  static void awaitEnrolled(Weir weir, boolean enrolled) throws IOException {
+  static void awaitEnrolled(Weir weir, Set<String> pods) throws IOException {
     await(
-        "both pods to be " + (enrolled ? "in" : "out of") + " the mesh",
+        "exactly these pods to be in the mesh: " + pods,
         () ->
             read(weir).json.get("pods").items().stream()
-                .allMatch(pod -> pod.get("enrolled").isTrue() == enrolled));
+                .allMatch(
+                    pod -> pod.get("enrolled").isTrue() == pods.contains(pod.get("name").text())));
   }
 
   static void await(String what, Condition condition) throws IOException {
