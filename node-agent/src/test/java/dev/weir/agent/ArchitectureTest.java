@@ -69,6 +69,7 @@ final class ArchitectureTest {
                 .that()
                 .resideInAnyPackage(
                     AGENT + ".relay..",
+                    AGENT + ".tunnel..",
                     AGENT + ".route..",
                     AGENT + ".balance..",
                     AGENT + ".dns..",
@@ -77,6 +78,13 @@ final class ArchitectureTest {
                 .dependOnClassesThat()
                 .resideInAnyPackage("io.grpc..", "dev.weir.api.proto..")
                 .because("the data path reads the model, not its wire format"),
+            noClasses()
+                .that()
+                .resideOutsideOfPackage(AGENT + ".tunnel..")
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage("io.netty.handler.codec.http2..")
+                .because("one room speaks HTTP/2"),
             classes()
                 .that()
                 .haveSimpleNameEndingWith("Manager")

@@ -1,0 +1,90 @@
+package dev.weir.agent.tunnel;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufAllocator;
+import java.nio.charset.StandardCharsets;
+
+/** The numbers of RFC 9113 sections 4, 6 and 6.5.2, and the frames that we write. */
+final class Frame {
+  static final int HEAD = 9;
+
+  static final int DATA = 0;
+  static final int HEADERS = 1;
+  static final int PRIORITY = 2;
+  static final int RST_STREAM = 3;
+  static final int SETTINGS = 4;
+  static final int PUSH_PROMISE = 5;
+  static final int PING = 6;
+  static final int GOAWAY = 7;
+  static final int WINDOW_UPDATE = 8;
+  static final int CONTINUATION = 9;
+
+  static final int END_STREAM = 0x1;
+  static final int ACK = 0x1;
+  static final int END_HEADERS = 0x4;
+  static final int PADDED = 0x8;
+  static final int PRIORITISED = 0x20;
+
+  static final int HEADER_TABLE_SIZE = 1;
+  static final int ENABLE_PUSH = 2;
+  static final int MAX_CONCURRENT_STREAMS = 3;
+  static final int INITIAL_WINDOW_SIZE = 4;
+  static final int MAX_FRAME_SIZE = 5;
+  static final int MAX_HEADER_LIST_SIZE = 6;
+
+  /** What every peer accepts before its SETTINGS say otherwise. */
+  static final int DEFAULT_WINDOW = 65_535;
+
+  static final int DEFAULT_FRAME_SIZE = 16_384;
+  static final int LARGEST_FRAME_SIZE = (1 << 24) - 1;
+
+  private static final byte[] PREFACE =
+      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
+
+  private Frame() {}
+
+  static int prefaceLength() {
+    return PREFACE.length;
+  }
+
+  static byte prefaceByte(int index) {
+    return PREFACE[index];
+  }
+
+  static ByteBuf preface(ByteBufAllocator allocator) {
+    return allocator.ioBuffer(PREFACE.length).writeBytes(PREFACE);
+  }
+
+  static ByteBuf head(ByteBuf to, int length, int type, int flags, int stream) {
+    return to.writeMedium(length).writeByte(type).writeByte(flags).writeInt(stream);
+  }
+
+  static ByteBuf dataHead(ByteBufAllocator allocator, int stream, int length, boolean end) {
+    return head(allocator.ioBuffer(HEAD), length, DATA, end ? END_STREAM : 0, stream);
+  }
+
+  static ByteBuf resetStream(ByteBufAllocator allocator, int stream, ErrorCode code) {
+    return head(allocator.ioBuffer(HEAD + 4), 4, RST_STREAM, 0, stream).writeInt(code.number());
+  }
+
+  static ByteBuf windowUpdate(ByteBufAllocator allocator, int stream, int increment) {
+    return head(allocator.ioBuffer(HEAD + 4), 4, WINDOW_UPDATE, 0, stream).writeInt(increment);
+  }
+
+  static ByteBuf ping(ByteBufAllocator allocator, long opaque, boolean acknowledges) {
+    return head(allocator.ioBuffer(HEAD + 8), 8, PING, acknowledges ? ACK : 0, 0).writeLong(opaque);
+  }
+
+  static ByteBuf settingsAck(ByteBufAllocator allocator) {
+    return head(allocator.ioBuffer(HEAD), 0, SETTINGS, ACK, 0);
+  }
+
+  static ByteBuf goAway(ByteBufAllocator allocator, int lastStream, ErrorCode code, String cause) {
+    byte[] text = cause.getBytes(StandardCharsets.US_ASCII);
+    int length = Math.min(text.length, 128);
+    return head(allocator.ioBuffer(HEAD + 8 + length), 8 + length, GOAWAY, 0, 0)
+        .writeInt(lastStream)
+        .writeInt(code.number())
+        .writeBytes(text, 0, length);
+  }
+}

@@ -1,0 +1,57 @@
+package dev.weir.agent.tunnel;
+
+/**
+ * What we grant a peer: our SETTINGS and the connection's window.
+ *
+ * @param streamWindow bytes of one stream that may be here and not yet consumed, so the bound of a
+ *     stream's memory
+ * @param connectionWindow bytes that may be on their way; credited when they come, consumed or not,
+ *     so that a stream nobody reads never holds up its neighbours
+ * @param streams streams that the peer may have open
+ * @param frame the longest frame that we take
+ * @param headerList the longest header list, as RFC 9113 section 6.5.2 counts it
+ */
+record TunnelLimits(
+    int streamWindow, int connectionWindow, int streams, int frame, int headerList) {
+  // One stream alone moves 8 Gbit/s over a millisecond between zones. Others grant four times as
+  // much; but what is granted is what one reader that stops can make us hold.
+  private static final int STREAM_WINDOW = 1 << 20;
+  private static final int CONNECTION_WINDOW = 16 << 20;
+  // Pieces of a frame are passed on as they come, so a long frame costs nothing.
+  private static final int FRAME = 1 << 20;
+
+  TunnelLimits {
+    if (streamWindow < 1 || connectionWindow < Frame.DEFAULT_WINDOW || streams < 0) {
+      throw new IllegalArgumentException(
+          "limits: windows "
+              + streamWindow
+              + " and "
+              + connectionWindow
+              + ", streams "
+              + streams
+              + " (expected: > 0, >= 65535, >= 0)");
+    }
+    if (frame < Frame.DEFAULT_FRAME_SIZE || frame > Frame.LARGEST_FRAME_SIZE || headerList < 1024) {
+      throw new IllegalArgumentException(
+          "limits: frame "
+              + frame
+              + ", header list "
+              + headerList
+              + " (expected: 16384 to 16777215, >= 1024)");
+    }
+  }
+
+  /** For the side that opens streams. */
+  static TunnelLimits client() {
+    return new TunnelLimits(STREAM_WINDOW, CONNECTION_WINDOW, 0, FRAME, 16 * 1024);
+  }
+
+  /** For the side that accepts them. Peers of other meshes expect 100 streams at the least. */
+  static TunnelLimits server() {
+    return new TunnelLimits(STREAM_WINDOW, CONNECTION_WINDOW, 1024, FRAME, 64 * 1024);
+  }
+
+  TunnelLimits withStreamWindow(int bytes) {
+    return new TunnelLimits(bytes, connectionWindow, streams, frame, headerList);
+  }
+}

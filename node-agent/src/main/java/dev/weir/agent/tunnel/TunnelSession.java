@@ -1,0 +1,1040 @@
+package dev.weir.agent.tunnel;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.codec.http2.DefaultHttp2Headers;
+import io.netty.handler.codec.http2.DefaultHttp2HeadersDecoder;
+import io.netty.handler.codec.http2.DefaultHttp2HeadersEncoder;
+import io.netty.handler.codec.http2.Http2Exception;
+import io.netty.handler.codec.http2.Http2Headers;
+import io.netty.util.collection.IntObjectHashMap;
+import io.netty.util.concurrent.Future;
+import java.io.IOException;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One HTTP/2 connection that carries tunnels, as the last handler of its channel's pipeline. Add it
+ * when TLS stands: it greets as soon as the channel is active.
+ *
+ * <p>Reading never stops: what a slow stream may hold is bounded by its own window, and PING is
+ * answered whatever else waits. Writing is gathered: all that is written in one turn of the event
+ * loop goes out in one flush, and streams take turns, a TLS record each, while the connection's
+ * window and the channel take it.
+ *
+ * <p>A rule that the peer breaks ends its stream or the session, as RFC 9113 says which. HTTP/2
+ * keeps no record of streams that are over, and neither do we: what comes late for a stream that
+ * was open once is counted against the connection's window and dropped.
+ */
+final class TunnelSession extends ChannelInboundHandlerAdapter {
+  /** Who owns the session. All calls come on its event loop. */
+  interface Owner {
+    /** The peer's SETTINGS came: it speaks HTTP/2, and {@link #capacity} is what it grants. */
+    void ready(TunnelSession session);
+
+    /**
+     * The peer opened a tunnel; it waits for {@link TunnelStream#respond}. On sessions that only
+     * open it is never called.
+     */
+    TunnelStream.Events opened(TunnelStream stream, HboneRequest request);
+
+    /** The peer asked for what is not a tunnel; that was answered already. */
+    void refused(int status, String cause);
+
+    /** A stream ended, or the peer grants more: {@link #capacity} may have grown. */
+    void freed(TunnelSession session);
+
+    /** The peer takes no new streams; those that are open go on. */
+    void draining(String cause);
+
+    void abused(Abuse abuse);
+
+    /** The session is over and has no streams any more. Called once, last. */
+    void closed(ErrorCode code, String cause);
+  }
+
+  /** How often PING is sent, and how long each counter of {@link Abuse} runs. */
+  static final int PERIOD_SECONDS = 10;
+
+  private static final int DEAD_SECONDS = 20;
+  private static final int CLOSE_SECONDS = 1;
+
+  // A frame's head and payload fill one TLS record: 16384 bytes.
+  private static final int PAYLOAD = 16_384 - Frame.HEAD;
+
+  // The peer's SETTINGS are usually not here when the first streams are wanted.
+  private static final int STREAMS_BEFORE_SETTINGS = 100;
+  private static final int TABLE = 4_096;
+  private static final int SETTINGS = 4;
+  // Turns of writing and flushing before other channels of the loop get theirs.
+  private static final int ROUNDS = 16;
+  private static final long DRAIN_PING = 0x7765_6972_6472_6169L;
+
+  private final boolean client;
+  private final TunnelLimits limits;
+  private final Owner owner;
+  private final DefaultHttp2HeadersDecoder decoder;
+  private final DefaultHttp2HeadersEncoder encoder;
+  private final IntObjectHashMap<TunnelStream> streams = new IntObjectHashMap<>(4);
+  private final int[] abuses = new int[Abuse.values().length];
+  private final Runnable turn = this::scheduledTurn;
+  private final FrameSink sink = new FrameSink();
+  private final ChannelFutureListener answerWritten = this::answerWritten;
+
+  private @Nullable ChannelHandlerContext context;
+  private @Nullable FrameReader reader;
+  private @Nullable Future<?> ticks;
+
+  private int sendWindow = Frame.DEFAULT_WINDOW;
+  private int receiveWindow;
+  private int uncredited;
+  private int peerStreamWindow = Frame.DEFAULT_WINDOW;
+  private long peerStreams = STREAMS_BEFORE_SETTINGS;
+  private boolean peerGreeted;
+  private boolean acknowledged;
+
+  private int nextStream = 1;
+  private int lastPeerStream;
+  private int unreadAnswers;
+
+  private @Nullable TunnelStream ringHead;
+  private @Nullable TunnelStream ringTail;
+  private boolean reading;
+  private boolean scheduled;
+  private boolean dirty;
+
+  private long pings;
+  private boolean pingOpen;
+  private int pingSeconds;
+
+  private boolean draining;
+  private boolean lastWord;
+  private int peerLast = Integer.MAX_VALUE;
+  private boolean ended;
+
+  private TunnelSession(boolean client, TunnelLimits limits, Owner owner) {
+    this.client = client;
+    this.limits = limits;
+    this.owner = owner;
+    receiveWindow = limits.connectionWindow();
+    decoder = new DefaultHttp2HeadersDecoder(true, true, limits.headerList());
+    // Addresses of clients and traces differ each time: kept out of the table, they do not push
+    // out what repeats.
+    encoder =
+        new DefaultHttp2HeadersEncoder(
+            (name, value) ->
+                HboneRequest.FORWARDED.contentEquals(name)
+                    || HboneRequest.TRACEPARENT.contentEquals(name),
+            true,
+            16);
+  }
+
+  /** The side that opens streams. */
+  static TunnelSession client(TunnelLimits limits, Owner owner) {
+    return new TunnelSession(true, limits, owner);
+  }
+
+  /** The side that accepts them. */
+  static TunnelSession server(TunnelLimits limits, Owner owner) {
+    return new TunnelSession(false, limits, owner);
+  }
+
+  // ---- what the owner calls
+
+  boolean isClient() {
+    return client;
+  }
+
+  /** Streams that are open. */
+  int open() {
+    return streams.size();
+  }
+
+  /** How many more streams may be opened now. */
+  int capacity() {
+    return draining || ended || context == null || nextStream < 0
+        ? 0
+        : (int) Math.max(0, Math.min(peerStreams, Integer.MAX_VALUE) - streams.size());
+  }
+
+  /** Whether new streams are out of the question, for good. */
+  boolean isDraining() {
+    return draining || ended;
+  }
+
+  /** Opens a tunnel; {@link #capacity} must be more than 0. */
+  TunnelStream open(HboneRequest request, TunnelStream.Events events) {
+    assertLoop();
+    if (!client || capacity() == 0) {
+      throw new IllegalStateException("the session takes no new streams");
+    }
+    TunnelStream stream =
+        new TunnelStream(this, nextStream, peerStreamWindow, limits.streamWindow());
+    nextStream += 2;
+    stream.events(events);
+    write(headersFrame(stream.id(), request.headers(), false));
+    streams.put(stream.id(), stream);
+    return stream;
+  }
+
+  /**
+   * Takes no new streams, and closes when those that are open have ended. The peer is told twice,
+   * so that streams which are on their way are served (RFC 9113 section 6.8).
+   */
+  void drain() {
+    assertLoop();
+    if (draining || ended) {
+      return;
+    }
+    draining = true;
+    if (context == null || client) {
+      finishIfDone();
+      return;
+    }
+    write(Frame.goAway(context().alloc(), Integer.MAX_VALUE, ErrorCode.NO_ERROR, ""));
+    write(Frame.ping(context().alloc(), DRAIN_PING, false));
+  }
+
+  /** Ends the session and whatever is open in it. */
+  void close(ErrorCode code, String cause) {
+    assertLoop();
+    end(code, cause, null);
+  }
+
+  // ---- the channel
+
+  @Override
+  public void handlerAdded(ChannelHandlerContext added) {
+    context = added;
+    if (added.channel().isActive()) {
+      greet();
+    }
+  }
+
+  @Override
+  public void channelActive(ChannelHandlerContext active) {
+    greet();
+    active.fireChannelActive();
+  }
+
+  private void greet() {
+    if (reader != null || ended) {
+      return;
+    }
+    ChannelHandlerContext channel = context();
+    // A header list counts 32 bytes more for each field than the wire; the block is never longer.
+    reader = new FrameReader(channel.alloc(), !client, limits.frame(), limits.headerList());
+    if (client) {
+      write(Frame.preface(channel.alloc()));
+    }
+    ByteBuf frame = channel.alloc().ioBuffer(Frame.HEAD + 6 * SETTINGS);
+    Frame.head(frame, 6 * SETTINGS, Frame.SETTINGS, 0, 0);
+    setting(frame, Frame.INITIAL_WINDOW_SIZE, limits.streamWindow());
+    setting(frame, Frame.MAX_FRAME_SIZE, limits.frame());
+    setting(frame, Frame.MAX_HEADER_LIST_SIZE, limits.headerList());
+    if (client) {
+      setting(frame, Frame.ENABLE_PUSH, 0);
+    } else {
+      setting(frame, Frame.MAX_CONCURRENT_STREAMS, limits.streams());
+    }
+    write(frame);
+    if (limits.connectionWindow() > Frame.DEFAULT_WINDOW) {
+      int more = limits.connectionWindow() - Frame.DEFAULT_WINDOW;
+      write(Frame.windowUpdate(channel.alloc(), 0, more));
+    }
+    ticks =
+        channel
+            .executor()
+            .scheduleAtFixedRate(this::tick, PERIOD_SECONDS, PERIOD_SECONDS, TimeUnit.SECONDS);
+  }
+
+  private static void setting(ByteBuf frame, int id, int value) {
+    frame.writeShort(id).writeInt(value);
+  }
+
+  @Override
+  public void channelRead(ChannelHandlerContext channel, Object message) {
+    if (!(message instanceof ByteBuf bytes)) {
+      channel.fireChannelRead(message);
+      return;
+    }
+    reading = true;
+    try {
+      FrameReader from = reader;
+      if (from != null && !ended) {
+        from.read(bytes, sink);
+      }
+    } catch (ConnectionError e) {
+      end(e.code(), e.text(), e.abuse());
+    } finally {
+      bytes.release();
+    }
+  }
+
+  @Override
+  public void channelReadComplete(ChannelHandlerContext channel) {
+    reading = false;
+    takeTurn();
+    channel.fireChannelReadComplete();
+  }
+
+  @Override
+  public void channelWritabilityChanged(ChannelHandlerContext channel) {
+    if (channel.channel().isWritable() && ringHead != null) {
+      wake();
+    }
+    channel.fireChannelWritabilityChanged();
+  }
+
+  @Override
+  public void exceptionCaught(ChannelHandlerContext channel, Throwable cause) {
+    ErrorCode code =
+        cause instanceof IOException ? ErrorCode.CONNECT_ERROR : ErrorCode.INTERNAL_ERROR;
+    end(code, String.valueOf(cause), null);
+  }
+
+  @Override
+  public void channelInactive(ChannelHandlerContext channel) {
+    end(ErrorCode.CONNECT_ERROR, "the connection was closed", null);
+    channel.fireChannelInactive();
+  }
+
+  @Override
+  public void handlerRemoved(ChannelHandlerContext channel) {
+    end(ErrorCode.CONNECT_ERROR, "the session was taken off its connection", null);
+  }
+
+  private ChannelHandlerContext context() {
+    return Objects.requireNonNull(context, "the session has no channel yet");
+  }
+
+  void assertLoop() {
+    assert context == null || context.executor().inEventLoop();
+  }
+
+  // ---- time
+
+  private void tick() {
+    if (!peerGreeted || !acknowledged) {
+      end(ErrorCode.SETTINGS_TIMEOUT, "no SETTINGS within " + PERIOD_SECONDS + " s", null);
+      return;
+    }
+    Arrays.fill(abuses, 0);
+    if (pingOpen) {
+      pingSeconds += PERIOD_SECONDS;
+      if (pingSeconds >= DEAD_SECONDS) {
+        end(ErrorCode.CONNECT_ERROR, "no answer to PING within " + DEAD_SECONDS + " s", null);
+        return;
+      }
+    } else {
+      pingOpen = true;
+      pingSeconds = 0;
+      write(Frame.ping(context().alloc(), ++pings, false));
+    }
+  }
+
+  // ---- writing
+
+  /** Writes a frame that is not DATA; it goes out at the end of this turn. */
+  private void write(ByteBuf frame) {
+    ChannelHandlerContext channel = context();
+    if (ended) {
+      frame.release();
+      return;
+    }
+    channel.write(frame, channel.voidPromise());
+    dirty = true;
+    wake();
+  }
+
+  /** Writes what the peer made us write, and keeps count until it is on its way. */
+  private void answer(ByteBuf frame) {
+    if (ended) {
+      frame.release();
+      return;
+    }
+    unreadAnswers++;
+    context().write(frame).addListener(answerWritten);
+    dirty = true;
+    wake();
+  }
+
+  private void answerWritten(Future<? super Void> written) {
+    unreadAnswers--;
+  }
+
+  private ByteBuf headersFrame(int stream, Http2Headers headers, boolean ends) {
+    ByteBuf frame = context().alloc().ioBuffer(512);
+    try {
+      frame.writeZero(Frame.HEAD);
+      encoder.encodeHeaders(stream, headers, frame);
+      int length = frame.readableBytes() - Frame.HEAD;
+      if (length > Frame.DEFAULT_FRAME_SIZE) {
+        throw new IllegalArgumentException(
+            "headers: " + length + " bytes (expected: what fits one frame)");
+      }
+      frame.setMedium(0, length);
+      frame.setByte(3, Frame.HEADERS);
+      frame.setByte(4, Frame.END_HEADERS | (ends ? Frame.END_STREAM : 0));
+      frame.setInt(5, stream);
+      return frame;
+    } catch (Http2Exception | RuntimeException e) {
+      frame.release();
+      throw new IllegalArgumentException("headers of stream " + stream, e);
+    }
+  }
+
+  private void wake() {
+    if (!reading && !scheduled && !ended) {
+      scheduled = true;
+      context().executor().execute(turn);
+    }
+  }
+
+  private void scheduledTurn() {
+    scheduled = false;
+    takeTurn();
+  }
+
+  private void takeTurn() {
+    for (int round = 0; round < ROUNDS && !ended; round++) {
+      pump();
+      if (!dirty) {
+        return;
+      }
+      dirty = false;
+      context().flush();
+      if (ringHead == null || sendWindow <= 0 || !context().channel().isWritable()) {
+        return;
+      }
+    }
+    wake();
+  }
+
+  /** Lets streams send in turn, a frame each, while there is room. */
+  private void pump() {
+    ChannelHandlerContext channel = context();
+    while (!ended && sendWindow > 0 && channel.channel().isWritable()) {
+      TunnelStream stream = ringHead;
+      if (stream == null) {
+        return;
+      }
+      unlinkHead(stream);
+      if (!stream.canSend()) {
+        continue;
+      }
+      sendData(channel, stream, Math.min(Math.min(stream.sendable(), sendWindow), PAYLOAD));
+      if (stream.canSend()) {
+        link(stream);
+      }
+      stream.tellWritable();
+      closeIfDone(stream);
+    }
+  }
+
+  private void sendData(ChannelHandlerContext channel, TunnelStream stream, int bytes) {
+    boolean last = stream.endsAfter(bytes);
+    channel.write(Frame.dataHead(channel.alloc(), stream.id(), bytes, last), channel.voidPromise());
+    int left = bytes;
+    while (left > 0) {
+      ByteBuf piece = stream.take(left);
+      left -= piece.readableBytes();
+      channel.write(piece, channel.voidPromise());
+    }
+    sendWindow -= bytes;
+    dirty = true;
+    if (last) {
+      stream.outputEnded();
+    }
+  }
+
+  private void link(TunnelStream stream) {
+    if (stream.inRing) {
+      return;
+    }
+    stream.inRing = true;
+    if (ringTail == null) {
+      ringHead = stream;
+    } else {
+      ringTail.next = stream;
+    }
+    ringTail = stream;
+  }
+
+  private void unlinkHead(TunnelStream head) {
+    ringHead = head.next;
+    if (ringHead == null) {
+      ringTail = null;
+    }
+    head.next = null;
+    head.inRing = false;
+  }
+
+  /** A stream that is over leaves the ring at once: the window may stay shut for long. */
+  private void unlink(TunnelStream stream) {
+    if (!stream.inRing) {
+      return;
+    }
+    TunnelStream before = null;
+    for (TunnelStream at = ringHead; at != null && at != stream; at = at.next) {
+      before = at;
+    }
+    if (before == null) {
+      unlinkHead(stream);
+      return;
+    }
+    before.next = stream.next;
+    if (ringTail == stream) {
+      ringTail = before;
+    }
+    stream.next = null;
+    stream.inRing = false;
+  }
+
+  // ---- what streams call
+
+  int streamWindow() {
+    return limits.streamWindow();
+  }
+
+  /** The stream may have something to send. */
+  void ready(TunnelStream stream) {
+    if (ended || !stream.canSend()) {
+      return;
+    }
+    if (stream.waiting() > 0) {
+      link(stream);
+      wake();
+    } else {
+      // The end alone needs no window.
+      sendData(context(), stream, 0);
+      wake();
+      closeIfDone(stream);
+    }
+  }
+
+  void credit(TunnelStream stream, int increment) {
+    write(Frame.windowUpdate(context().alloc(), stream.id(), increment));
+  }
+
+  void respond(TunnelStream stream, int status, Baggage own) {
+    boolean refused = status / 100 != 2;
+    answer(headersFrame(stream.id(), response(status, own), refused));
+    if (!refused) {
+      ready(stream);
+      return;
+    }
+    stream.outputEnded();
+    if (!stream.isInputEnded()) {
+      // RFC 9113 section 8.1: the answer is whole, the rest of the request is not wanted.
+      answer(Frame.resetStream(context().alloc(), stream.id(), ErrorCode.NO_ERROR));
+    }
+    forget(stream);
+  }
+
+  private static Http2Headers response(int status, Baggage own) {
+    Http2Headers headers = new DefaultHttp2Headers(false, 2).status(Integer.toString(status));
+    String text = own.toString();
+    return text.isEmpty() ? headers : headers.add(HboneRequest.BAGGAGE, text);
+  }
+
+  void reset(TunnelStream stream, ErrorCode code) {
+    answer(Frame.resetStream(context().alloc(), stream.id(), code));
+    forget(stream);
+  }
+
+  // ---- ends
+
+  private void closeIfDone(TunnelStream stream) {
+    if (!stream.isClosed() && stream.isInputEnded() && stream.isOutputEnded()) {
+      forget(stream);
+    }
+  }
+
+  /** The stream is over, and whoever must know does. */
+  private void forget(TunnelStream stream) {
+    stream.close();
+    unlink(stream);
+    streams.remove(stream.id());
+    if (!ended) {
+      owner.freed(this);
+      finishIfDone();
+    }
+  }
+
+  private void forget(TunnelStream stream, Reset reason) {
+    unlink(stream);
+    streams.remove(stream.id());
+    stream.closeBecause(reason);
+    if (!ended) {
+      owner.freed(this);
+      finishIfDone();
+    }
+  }
+
+  private void finishIfDone() {
+    boolean agreed = client || lastWord || peerLast != Integer.MAX_VALUE;
+    if (draining && agreed && streams.isEmpty()) {
+      end(ErrorCode.NO_ERROR, "drained", null);
+    }
+  }
+
+  /** The second GOAWAY of a drain: what is open now is all there will be. */
+  private void sayLastWord() {
+    if (!lastWord) {
+      lastWord = true;
+      write(Frame.goAway(context().alloc(), lastPeerStream, ErrorCode.NO_ERROR, ""));
+      finishIfDone();
+    }
+  }
+
+  private void end(ErrorCode code, String cause, @Nullable Abuse abuse) {
+    if (ended) {
+      return;
+    }
+    ChannelHandlerContext channel = context;
+    if (channel != null && reader != null && channel.channel().isActive()) {
+      channel
+          .writeAndFlush(Frame.goAway(channel.alloc(), lastPeerStream, code, cause))
+          .addListener(ChannelFutureListener.CLOSE);
+      // Where the peer does not read, the GOAWAY is never written.
+      Future<?> deadline =
+          channel.executor().schedule(() -> channel.close(), CLOSE_SECONDS, TimeUnit.SECONDS);
+      channel.channel().closeFuture().addListener(closed -> deadline.cancel(false));
+    } else if (channel != null) {
+      channel.close();
+    }
+    ended = true;
+    if (ticks != null) {
+      ticks.cancel(false);
+    }
+    for (TunnelStream stream : streams.values().toArray(TunnelStream[]::new)) {
+      forget(
+          stream, new Reset(code, Reset.Origin.SESSION, client && stream.id() > peerLast, cause));
+    }
+    if (reader != null) {
+      reader.close();
+    }
+    encoder.close();
+    if (abuse != null) {
+      owner.abused(abuse);
+    }
+    owner.closed(code, cause);
+  }
+
+  // ---- reading
+
+  // An EnumMap would box each count.
+  @SuppressWarnings("EnumOrdinal")
+  private void count(Abuse abuse) throws ConnectionError {
+    if (++abuses[abuse.ordinal()] > abuse.limit()) {
+      throw new ConnectionError(abuse);
+    }
+  }
+
+  /** Whether a stream of this number was never opened: frames of it are errors. */
+  private boolean isIdle(int stream) {
+    if ((stream & 1) == 0) {
+      return true;
+    }
+    // After the last word, streams above it are ignored rather than wrong.
+    return client ? stream >= nextStream && nextStream > 0 : stream > lastPeerStream && !lastWord;
+  }
+
+  private ConnectionError idle(String frame, int stream) {
+    return new ConnectionError(
+        ErrorCode.PROTOCOL_ERROR, frame + " on stream " + stream + ", which is not open");
+  }
+
+  /** The peer broke a rule on a stream: the stream ends, the session goes on. */
+  private void fail(TunnelStream stream, ErrorCode code, String cause) throws ConnectionError {
+    answerReset(stream.id(), code);
+    forget(stream, new Reset(code, Reset.Origin.ERROR, false, cause));
+  }
+
+  private void answerReset(int stream, ErrorCode code) throws ConnectionError {
+    count(Abuse.MADE_TO_RESET);
+    answerNow(Frame.resetStream(context().alloc(), stream, code));
+  }
+
+  private void answerNow(ByteBuf frame) throws ConnectionError {
+    answer(frame);
+    if (unreadAnswers > Abuse.UNREAD_ANSWERS.limit()) {
+      throw new ConnectionError(Abuse.UNREAD_ANSWERS);
+    }
+  }
+
+  private final class FrameSink implements FrameReader.Sink {
+    private @Nullable TunnelStream target;
+    private int length;
+    private boolean ends;
+    private int newStreamWindow = -1;
+
+    @Override
+    public boolean ended() {
+      return ended;
+    }
+
+    @Override
+    public void dataBegins(int id, int frameLength, boolean last) throws ConnectionError {
+      target = null;
+      length = frameLength;
+      ends = last;
+      if (frameLength > receiveWindow) {
+        throw new ConnectionError(
+            ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window");
+      }
+      receiveWindow -= frameLength;
+      uncredited += frameLength;
+      if (uncredited >= limits.connectionWindow() / 2) {
+        int increment = uncredited;
+        uncredited = 0;
+        receiveWindow += increment;
+        write(Frame.windowUpdate(context().alloc(), 0, increment));
+      }
+      TunnelStream stream = streams.get(id);
+      if (stream == null) {
+        if (isIdle(id)) {
+          throw idle("DATA", id);
+        }
+      } else if (stream.isInputEnded()) {
+        fail(stream, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM");
+      } else if (client && !stream.isAnswered()) {
+        fail(stream, ErrorCode.PROTOCOL_ERROR, "DATA before the answer");
+      } else if (!stream.receive(frameLength)) {
+        fail(stream, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window");
+      } else {
+        target = stream;
+      }
+    }
+
+    @Override
+    public void data(ByteBuf piece) {
+      TunnelStream stream = target;
+      if (stream == null || stream.isClosed()) {
+        piece.release();
+      } else {
+        stream.data(piece);
+      }
+    }
+
+    @Override
+    public void dataEnds(int padding) throws ConnectionError {
+      if (length == padding && !ends) {
+        count(Abuse.EMPTY_DATA);
+      }
+      TunnelStream stream = target;
+      target = null;
+      if (stream == null || stream.isClosed()) {
+        return;
+      }
+      if (padding > 0) {
+        stream.credit(padding);
+      }
+      if (ends) {
+        endInput(stream);
+      }
+    }
+
+    private void endInput(TunnelStream stream) {
+      stream.inputEnded();
+      if (!stream.isClosed() && client && !stream.isEstablished()) {
+        // A refusal that is whole; nothing was or will be sent on the stream.
+        reset(stream, ErrorCode.CANCEL);
+      } else {
+        closeIfDone(stream);
+      }
+    }
+
+    @Override
+    public void headers(int id, ByteBuf block, boolean last) throws ConnectionError {
+      Http2Headers headers = null;
+      String malformed = "malformed headers";
+      try {
+        // Also where the stream is over: the peer's table has changed with it.
+        headers = decoder.decodeHeaders(id, block);
+      } catch (Http2Exception e) {
+        String text = Objects.requireNonNullElse(e.getMessage(), malformed);
+        if (!Http2Exception.isStreamError(e)) {
+          throw new ConnectionError(ErrorCode.of((int) e.error().code()), text);
+        }
+        malformed = text;
+      }
+      TunnelStream stream = streams.get(id);
+      if (stream == null && (client || !isIdle(id) || (id & 1) == 0)) {
+        if (isIdle(id)) {
+          throw idle("HEADERS", id);
+        }
+        if (!client) {
+          count(Abuse.IDLE_CONTROL);
+        }
+      } else if (stream == null) {
+        lastPeerStream = id;
+        if (headers == null) {
+          refuse(id, ErrorCode.PROTOCOL_ERROR, malformed);
+        } else if (streams.size() >= limits.streams()) {
+          refuse(id, ErrorCode.REFUSED_STREAM, "too many streams at once");
+        } else {
+          opened(id, headers, last);
+        }
+      } else if (stream.isInputEnded()) {
+        fail(stream, ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM");
+      } else if (headers == null) {
+        fail(stream, ErrorCode.PROTOCOL_ERROR, malformed);
+      } else if (client && !stream.isAnswered()) {
+        answered(stream, headers, last);
+      } else if (client && !stream.isEstablished() && last) {
+        endInput(stream);
+      } else {
+        // RFC 9113 section 8.5: a tunnel carries DATA and nothing else.
+        fail(stream, ErrorCode.PROTOCOL_ERROR, "HEADERS inside a tunnel");
+      }
+    }
+
+    private void refuse(int id, ErrorCode code, String cause) throws ConnectionError {
+      answerReset(id, code);
+      owner.refused(0, cause);
+    }
+
+    private void opened(int id, Http2Headers headers, boolean last) throws ConnectionError {
+      HboneRequest request;
+      try {
+        request = HboneRequest.parse(headers);
+      } catch (HboneRequest.Refused e) {
+        String cause = Objects.requireNonNullElse(e.getMessage(), "not a tunnel");
+        if (e.status() == 0) {
+          refuse(id, ErrorCode.PROTOCOL_ERROR, cause);
+          return;
+        }
+        count(Abuse.MADE_TO_RESET);
+        answerNow(headersFrame(id, response(e.status(), Baggage.NONE), true));
+        if (!last) {
+          answerNow(Frame.resetStream(context().alloc(), id, ErrorCode.NO_ERROR));
+        }
+        owner.refused(e.status(), cause);
+        return;
+      }
+      TunnelStream stream =
+          new TunnelStream(TunnelSession.this, id, peerStreamWindow, limits.streamWindow());
+      streams.put(id, stream);
+      stream.events(owner.opened(stream, request));
+      if (unreadAnswers > Abuse.UNREAD_ANSWERS.limit()) {
+        throw new ConnectionError(Abuse.UNREAD_ANSWERS);
+      }
+      if (last && !stream.isClosed()) {
+        endInput(stream);
+      }
+    }
+
+    private void answered(TunnelStream stream, Http2Headers headers, boolean last)
+        throws ConnectionError {
+      List<CharSequence> values = headers.getAll(Http2Headers.PseudoHeaderName.STATUS.value());
+      int status = values.size() == 1 ? status(values.getFirst()) : -1;
+      if (status < 0 || status == 101 || (status < 200 && last)) {
+        fail(stream, ErrorCode.PROTOCOL_ERROR, "an answer without a proper :status");
+      } else if (status < 200) {
+        count(Abuse.IDLE_CONTROL);
+      } else {
+        stream.answered(status, Baggage.parse(headers.getAll(HboneRequest.BAGGAGE)));
+        if (last && !stream.isClosed()) {
+          endInput(stream);
+        }
+      }
+    }
+
+    private static int status(CharSequence text) {
+      if (text.length() != 3) {
+        return -1;
+      }
+      int status = 0;
+      for (int i = 0; i < 3; i++) {
+        int digit = text.charAt(i) - '0';
+        if (digit < 0 || digit > 9) {
+          return -1;
+        }
+        status = status * 10 + digit;
+      }
+      return status < 100 ? -1 : status;
+    }
+
+    @Override
+    public void badPriority(int id) throws ConnectionError {
+      TunnelStream stream = streams.get(id);
+      if (stream == null) {
+        throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of the wrong size");
+      }
+      fail(stream, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of the wrong size");
+    }
+
+    @Override
+    public void resetStream(int id, ErrorCode code) throws ConnectionError {
+      TunnelStream stream = streams.get(id);
+      if (stream == null) {
+        if (isIdle(id)) {
+          throw idle("RST_STREAM", id);
+        }
+        return;
+      }
+      boolean early = !stream.isAnswered();
+      forget(
+          stream,
+          new Reset(
+              code,
+              Reset.Origin.PEER,
+              code == ErrorCode.REFUSED_STREAM,
+              "reset by the peer: " + code));
+      if (early) {
+        count(Abuse.RAPID_RESET);
+      }
+    }
+
+    @Override
+    public void setting(int id, long value) throws ConnectionError {
+      switch (id) {
+        case Frame.HEADER_TABLE_SIZE -> {
+          try {
+            encoder.maxHeaderTableSize(Math.min(value, TABLE));
+          } catch (Http2Exception e) {
+            throw new ConnectionError(ErrorCode.COMPRESSION_ERROR, String.valueOf(e.getMessage()));
+          }
+        }
+        case Frame.ENABLE_PUSH -> {
+          if (value > (client ? 0 : 1)) {
+            throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH " + value);
+          }
+        }
+        case Frame.MAX_CONCURRENT_STREAMS -> peerStreams = value;
+        case Frame.INITIAL_WINDOW_SIZE -> {
+          if (value > Integer.MAX_VALUE) {
+            throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE " + value);
+          }
+          newStreamWindow = (int) value;
+        }
+        case Frame.MAX_FRAME_SIZE -> {
+          // Our frames never exceed the least that is allowed here.
+          if (value < Frame.DEFAULT_FRAME_SIZE || value > Frame.LARGEST_FRAME_SIZE) {
+            throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE " + value);
+          }
+        }
+        default -> {
+          // RFC 9113 section 6.5.2: unknown settings are ignored. MAX_HEADER_LIST_SIZE is advice,
+          // and our few headers are what they are.
+        }
+      }
+    }
+
+    @Override
+    public void settingsEnd() throws ConnectionError {
+      if (newStreamWindow >= 0) {
+        int by = newStreamWindow - peerStreamWindow;
+        peerStreamWindow = newStreamWindow;
+        newStreamWindow = -1;
+        if (by != 0) {
+          for (TunnelStream stream : streams.values().toArray(TunnelStream[]::new)) {
+            if (!stream.widen(by)) {
+              throw new ConnectionError(
+                  ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE overflows a stream's window");
+            }
+            ready(stream);
+          }
+        }
+      }
+      answerNow(Frame.settingsAck(context().alloc()));
+      if (peerGreeted) {
+        count(Abuse.IDLE_CONTROL);
+        owner.freed(TunnelSession.this);
+      } else {
+        peerGreeted = true;
+        owner.ready(TunnelSession.this);
+      }
+    }
+
+    @Override
+    public void settingsAcknowledged() throws ConnectionError {
+      if (acknowledged) {
+        count(Abuse.IDLE_CONTROL);
+      }
+      acknowledged = true;
+    }
+
+    @Override
+    public void ping(long opaque, boolean acknowledges) throws ConnectionError {
+      if (!acknowledges) {
+        count(Abuse.IDLE_CONTROL);
+        answerNow(Frame.ping(context().alloc(), opaque, true));
+      } else if (pingOpen && opaque == pings) {
+        pingOpen = false;
+      } else if (opaque == DRAIN_PING && draining) {
+        sayLastWord();
+      } else {
+        count(Abuse.IDLE_CONTROL);
+      }
+    }
+
+    @Override
+    public void goAway(int last, ErrorCode code, String text) throws ConnectionError {
+      if (last > peerLast) {
+        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "GOAWAY takes back an earlier one");
+      }
+      boolean first = !draining;
+      peerLast = last;
+      draining = true;
+      String cause = "GOAWAY " + code + (text.isEmpty() ? "" : ": " + text);
+      if (client) {
+        for (TunnelStream stream : streams.values().toArray(TunnelStream[]::new)) {
+          if (stream.id() > last && !stream.isClosed()) {
+            forget(stream, new Reset(code, Reset.Origin.SESSION, true, cause));
+          }
+        }
+      }
+      if (ended) {
+        return;
+      }
+      if (first) {
+        owner.draining(cause);
+      }
+      finishIfDone();
+    }
+
+    @Override
+    public void windowUpdate(int id, int increment) throws ConnectionError {
+      if (id == 0) {
+        if (increment == 0) {
+          throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
+        }
+        if ((long) sendWindow + increment > Integer.MAX_VALUE) {
+          throw new ConnectionError(
+              ErrorCode.FLOW_CONTROL_ERROR, "the connection's window overflows");
+        }
+        sendWindow += increment;
+        if (ringHead != null) {
+          wake();
+        }
+        return;
+      }
+      TunnelStream stream = streams.get(id);
+      if (stream == null) {
+        if (isIdle(id)) {
+          throw idle("WINDOW_UPDATE", id);
+        }
+        count(Abuse.IDLE_CONTROL);
+      } else if (increment == 0) {
+        fail(stream, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
+      } else if (!stream.widen(increment)) {
+        fail(stream, ErrorCode.FLOW_CONTROL_ERROR, "the stream's window overflows");
+      } else {
+        ready(stream);
+      }
+    }
+
+    @Override
+    public void meaningless() throws ConnectionError {
+      count(Abuse.IDLE_CONTROL);
+    }
+  }
+}

@@ -1,0 +1,334 @@
+package dev.weir.agent.tunnel;
+
+import io.netty.buffer.ByteBuf;
+import java.util.ArrayDeque;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One tunnel in a session. Its two directions end apart, as TCP's do. Owned by the session's event
+ * loop; the calls of {@link Events} come on it, and may call back into the stream.
+ *
+ * <p>What is written waits here until windows and the connection take it, so one who writes stops
+ * when {@link #isWritable} says no and goes on at {@link Events#writable}. Nothing leaves before
+ * the CONNECT is answered with 2xx: bytes sent earlier would reach whoever refuses.
+ */
+final class TunnelStream {
+  /** What comes from the peer. Nothing comes after {@code reset}, nor after our own reset. */
+  interface Events {
+    /**
+     * The answer, on the side that opened.
+     *
+     * @param status the tunnel stands if it is 2xx; any other ends this side's output
+     * @param peer what the other side says of itself
+     */
+    void answered(int status, Baggage peer);
+
+    /** Bytes; the receiver owns them and says {@link TunnelStream#consumed} when they are gone. */
+    void data(ByteBuf bytes);
+
+    /** The peer sends no more; the other direction goes on. */
+    void end();
+
+    void reset(Reset reason);
+
+    /** There is room again after {@link TunnelStream#isWritable} was false. */
+    void writable();
+  }
+
+  /** Two full TLS records each way of {@link #LOW}: enough to keep a connection busy. */
+  static final int HIGH = 64 * 1024;
+
+  static final int LOW = 16 * 1024;
+
+  private final TunnelSession session;
+  private final int id;
+
+  // Set once by the session, before anything can happen.
+  private @Nullable Events events;
+
+  // Flow control, RFC 9113 section 5.2. Of our window, three parts are whole: what the peer may
+  // still send, what it sent and the owner holds, and what was consumed but not yet credited.
+  private int sendWindow;
+  private int receiveWindow;
+  private int uncredited;
+
+  // Nearly always at most one buffer waits, so the queue behind it is made when needed.
+  private @Nullable ByteBuf first;
+  private @Nullable ArrayDeque<ByteBuf> rest;
+  private int waiting;
+
+  private boolean answered;
+  private boolean established;
+  private boolean ending;
+  private boolean outputEnded;
+  private boolean inputEnded;
+  private boolean closed;
+  private boolean full;
+
+  // The session's ring of streams that have something to send.
+  @Nullable TunnelStream next;
+  boolean inRing;
+
+  TunnelStream(TunnelSession session, int id, int sendWindow, int receiveWindow) {
+    this.session = session;
+    this.id = id;
+    this.sendWindow = sendWindow;
+    this.receiveWindow = receiveWindow;
+  }
+
+  int id() {
+    return id;
+  }
+
+  TunnelSession session() {
+    return session;
+  }
+
+  boolean isClosed() {
+    return closed;
+  }
+
+  /** Whether the CONNECT was answered, by us or by the peer. */
+  boolean isAnswered() {
+    return answered;
+  }
+
+  // ---- what the owner calls
+
+  /**
+   * Answers the CONNECT, on the side that accepted. Any status but 2xx ends the stream: no body
+   * follows, and what the peer still sends is refused.
+   */
+  void respond(int status, Baggage own) {
+    session.assertLoop();
+    if (closed) {
+      return;
+    }
+    if (answered || session.isClient()) {
+      throw new IllegalStateException("stream " + id + " is answered already");
+    }
+    answered = true;
+    established = status / 100 == 2;
+    session.respond(this, status, own);
+  }
+
+  /** Sends bytes, which the stream now owns. After the end of output they are dropped. */
+  void write(ByteBuf bytes) {
+    session.assertLoop();
+    if (closed || ending || !bytes.isReadable()) {
+      bytes.release();
+      return;
+    }
+    waiting += bytes.readableBytes();
+    if (first == null) {
+      first = bytes;
+    } else {
+      if (rest == null) {
+        rest = new ArrayDeque<>(8);
+      }
+      rest.add(bytes);
+    }
+    full |= waiting > HIGH;
+    session.ready(this);
+  }
+
+  boolean isWritable() {
+    return !full;
+  }
+
+  /** Bytes that wait to be sent. */
+  int waiting() {
+    return waiting;
+  }
+
+  /** Ends output when all that waits is sent. */
+  void end() {
+    session.assertLoop();
+    if (!closed && !ending) {
+      ending = true;
+      session.ready(this);
+    }
+  }
+
+  /** Ends the stream both ways at once; what waits is lost, as a reset means. */
+  void reset(ErrorCode code) {
+    session.assertLoop();
+    if (!closed) {
+      session.reset(this, code);
+    }
+  }
+
+  /** Bytes that came are gone from memory: the peer may send as many more. */
+  void consumed(int bytes) {
+    session.assertLoop();
+    if (closed || inputEnded) {
+      return;
+    }
+    if (bytes < 0 || bytes > held()) {
+      throw new IllegalArgumentException(
+          "consumed: " + bytes + " (expected: at most the " + held() + " bytes that came)");
+    }
+    credit(bytes);
+  }
+
+  /** Bytes that came and were not consumed. */
+  int held() {
+    return session.streamWindow() - receiveWindow - uncredited;
+  }
+
+  // ---- what the session calls
+
+  void events(Events to) {
+    events = to;
+  }
+
+  private Events events() {
+    Events to = events;
+    if (to == null) {
+      throw new IllegalStateException("stream " + id + " has no owner");
+    }
+    return to;
+  }
+
+  /** The peer's answer; from now on what waits may go, if it is 2xx. */
+  void answered(int status, Baggage peer) {
+    answered = true;
+    established = status / 100 == 2;
+    if (!established) {
+      ending = true;
+      dropWaiting();
+    }
+    events().answered(status, peer);
+    if (!closed) {
+      session.ready(this);
+    }
+  }
+
+  void data(ByteBuf piece) {
+    events().data(piece);
+  }
+
+  void inputEnded() {
+    inputEnded = true;
+    events().end();
+  }
+
+  boolean isInputEnded() {
+    return inputEnded;
+  }
+
+  boolean isOutputEnded() {
+    return outputEnded;
+  }
+
+  boolean isEstablished() {
+    return established;
+  }
+
+  void outputEnded() {
+    outputEnded = true;
+    ending = true;
+  }
+
+  /** Takes what a DATA frame occupies; false where the peer had no right to it. */
+  boolean receive(int length) {
+    if (length > receiveWindow) {
+      return false;
+    }
+    receiveWindow -= length;
+    return true;
+  }
+
+  /** Credited in halves of the window: one WINDOW_UPDATE for many frames, and never a stall. */
+  void credit(int bytes) {
+    uncredited += bytes;
+    if (!closed && !inputEnded && uncredited > 0 && uncredited >= session.streamWindow() / 2) {
+      int increment = uncredited;
+      uncredited = 0;
+      receiveWindow += increment;
+      session.credit(this, increment);
+    }
+  }
+
+  /** Changes what we may send; false on overflow (RFC 9113 section 6.9.1). */
+  boolean widen(int by) {
+    long wider = (long) sendWindow + by;
+    if (wider > Integer.MAX_VALUE) {
+      return false;
+    }
+    sendWindow = (int) wider;
+    return true;
+  }
+
+  /** Whether there is anything that the stream's own state lets go now. */
+  boolean canSend() {
+    return !closed && established && !outputEnded && (waiting > 0 ? sendWindow > 0 : ending);
+  }
+
+  /** How much of what waits the stream's own window lets go. */
+  int sendable() {
+    return Math.max(0, Math.min(waiting, sendWindow));
+  }
+
+  /** Whether a frame of so many bytes is the last. */
+  boolean endsAfter(int bytes) {
+    return ending && bytes == waiting;
+  }
+
+  /** Hands out the next bytes of a frame, at most so many; the caller owns them. */
+  ByteBuf take(int most) {
+    ByteBuf head = first;
+    if (head == null) {
+      throw new IllegalStateException("stream " + id + " has nothing to send");
+    }
+    ByteBuf taken;
+    if (head.readableBytes() > most) {
+      taken = head.readRetainedSlice(most);
+    } else {
+      taken = head;
+      first = null;
+      if (rest != null) {
+        first = rest.poll();
+        if (rest.isEmpty()) {
+          rest = null;
+        }
+      }
+    }
+    int bytes = taken.readableBytes();
+    waiting -= bytes;
+    sendWindow -= bytes;
+    return taken;
+  }
+
+  /** Tells the writer that there is room, once the queue has run low. */
+  void tellWritable() {
+    if (full && waiting < LOW) {
+      full = false;
+      if (!closed && !ending) {
+        events().writable();
+      }
+    }
+  }
+
+  private void dropWaiting() {
+    if (first != null) {
+      first.release();
+      first = null;
+    }
+    if (rest != null) {
+      rest.forEach(ByteBuf::release);
+      rest = null;
+    }
+    waiting = 0;
+  }
+
+  void close() {
+    closed = true;
+    dropWaiting();
+  }
+
+  void closeBecause(Reset reason) {
+    close();
+    events().reset(reason);
+  }
+}

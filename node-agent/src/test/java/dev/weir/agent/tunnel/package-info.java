@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.tunnel;
+
+import org.jspecify.annotations.NullMarked;
