@@ -113,6 +113,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   private int pingSeconds;
 
   private boolean draining;
+  private int drainingTicks;
   private boolean lastWord;
   private int peerLast = Integer.MAX_VALUE;
   private boolean ended;
@@ -191,8 +192,12 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     if (draining || ended) {
       return;
     }
+    if (reader == null) {
+      end(ErrorCode.NO_ERROR, "drained", null);
+      return;
+    }
     draining = true;
-    if (context == null || client) {
+    if (client) {
       finishIfDone();
       return;
     }
@@ -325,6 +330,13 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       return;
     }
     Arrays.fill(abuses, 0);
+    // One who does not answer the drain's PING has had a period at least.
+    if (draining && !client && drainingTicks++ > 0) {
+      sayLastWord();
+      if (ended) {
+        return;
+      }
+    }
     if (pingOpen) {
       pingSeconds += PERIOD_SECONDS;
       if (pingSeconds >= DEAD_SECONDS) {
@@ -597,10 +609,14 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     if (ended) {
       return;
     }
+    // Before anything is written: closing may come back here.
+    ended = true;
     ChannelHandlerContext channel = context;
     if (channel != null && reader != null && channel.channel().isActive()) {
+      // What went wrong inside is not for the peer.
+      String told = code == ErrorCode.INTERNAL_ERROR ? "" : cause;
       channel
-          .writeAndFlush(Frame.goAway(channel.alloc(), lastPeerStream, code, cause))
+          .writeAndFlush(Frame.goAway(channel.alloc(), lastPeerStream, code, told))
           .addListener(ChannelFutureListener.CLOSE);
       // Where the peer does not read, the GOAWAY is never written.
       Future<?> deadline =
@@ -609,7 +625,6 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     } else if (channel != null) {
       channel.close();
     }
-    ended = true;
     if (ticks != null) {
       ticks.cancel(false);
     }
@@ -880,7 +895,8 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
         }
         return;
       }
-      boolean early = !stream.isAnswered();
+      // A peer that refuses what we ask is busy, not hostile.
+      boolean early = !stream.isAnswered() && !(client && code == ErrorCode.REFUSED_STREAM);
       forget(
           stream,
           new Reset(
@@ -969,7 +985,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
         answerNow(Frame.ping(context().alloc(), opaque, true));
       } else if (pingOpen && opaque == pings) {
         pingOpen = false;
-      } else if (opaque == DRAIN_PING && draining) {
+      } else if (opaque == DRAIN_PING && draining && !client && !lastWord) {
         sayLastWord();
       } else {
         count(Abuse.IDLE_CONTROL);

@@ -329,6 +329,9 @@ final class TunnelStream {
 
   void closeBecause(Reset reason) {
     close();
-    events().reset(reason);
+    // Without one, its owner failed while it was being asked.
+    if (events != null) {
+      events.reset(reason);
+    }
   }
 }

@@ -628,7 +628,7 @@ class TunnelSessionTest {
     Wire wire = Wire.server();
     ByteBuf flood = Unpooled.buffer();
     for (int i = 0; i < 1001; i++) {
-      flood.writeBytes(Frame.ping(Unpooled.buffer().alloc(), i, false));
+      Frame.head(flood, 8, Frame.PING, 0, 0).writeLong(i);
     }
     wire.send(flood);
     abused(wire, Abuse.UNREAD_ANSWERS);
@@ -681,6 +681,31 @@ class TunnelSessionTest {
       wire.send(Wire.data(events.stream().id(), 0, true));
     }
     wire.expectGoAway(ErrorCode.NO_ERROR);
+  }
+
+  @Test
+  void aDrainWhosePingIsIgnoredEndsAllTheSame() {
+    Wire wire = Wire.server();
+    wire.session.drain();
+    wire.sent();
+    advance(wire, 10);
+    assertThat(wire.sent(Frame.GOAWAY)).isEmpty();
+    advance(wire, 10);
+    wire.expectGoAway(ErrorCode.NO_ERROR);
+  }
+
+  @Test
+  void whatFailsInsideIsNotToldToThePeer() {
+    Wire wire = Wire.server();
+    wire.onOpened =
+        ignored -> {
+          throw new IllegalStateException("secret");
+        };
+    wire.send(wire.connect(1));
+    Wire.Sent goAway = wire.sent(Frame.GOAWAY).getLast();
+    assertThat(goAway.code()).isEqualTo(ErrorCode.INTERNAL_ERROR);
+    assertThat(goAway.payload()).hasSize(8);
+    assertThat(wire.told.getLast()).contains("secret");
   }
 
   @Test
