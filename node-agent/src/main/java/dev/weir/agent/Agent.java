@@ -11,6 +11,7 @@ import dev.weir.agent.config.XdsClient;
 import dev.weir.agent.config.XdsOptions;
 import dev.weir.agent.dns.PodDns;
 import dev.weir.agent.enrolment.ZdsClient;
+import dev.weir.agent.identity.Wallet;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.relay.Relays;
@@ -108,6 +109,16 @@ final class Agent implements AutoCloseable {
       started.push(accessLog);
       Telemetry telemetry = new Telemetry(xds, accessLog);
       telemetry.add(xds);
+      Wallet wallet =
+          new Wallet(
+              options.identity(),
+              xds.loop(),
+              xds.channelType(),
+              InstantSource.system(),
+              new LoopRandom(),
+              logs.room("identity"));
+      started.push(wallet);
+      telemetry.add(wallet);
       this.capture = result(capturing);
       started.push(this::closeCapture);
       this.relays =
@@ -146,12 +157,15 @@ final class Agent implements AutoCloseable {
                   capture::drops,
                   capture::joining,
                   capture.flows()::refresh,
+                  wallet::certificates,
                   transport.name(),
                   this::notReady,
                   quit,
                   logs),
               logs.room("admin"));
       started.push(admin);
+      // First: who a pod is must be known before anything is served for it.
+      capture.addListener(wallet);
       capture.addListener(relays);
       capture.addListener(names);
       capture.flows().sink(telemetry);

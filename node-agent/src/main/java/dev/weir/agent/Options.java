@@ -1,6 +1,7 @@
 package dev.weir.agent;
 
 import dev.weir.agent.dns.Upstreams;
+import dev.weir.agent.identity.IdentityOptions;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.transport.Transport;
 import java.io.IOException;
@@ -21,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param nodeAddresses where kubelet probes come from
  * @param workers event loops
  * @param adminSocket of the admin door for users of the machine, null for none
+ * @param identity where certificates come from; null for nowhere
  * @param drain how long open connections may go on after SIGTERM
  * @param selfTestOnly try out the kernel and the rooms on throwaway namespaces, then end
  */
@@ -37,6 +39,7 @@ record Options(
     String clusterDomain,
     List<InetSocketAddress> dnsUpstream,
     Level logLevel,
+    @Nullable IdentityOptions identity,
     Duration drain,
     boolean selfTestOnly) {
 
@@ -55,6 +58,12 @@ record Options(
         --admin-socket PATH      serve the admin door on a Unix socket too
         --cluster-domain D       default cluster.local
         --dns-upstream A:P,...   who answers what the mesh does not know (default: /etc/resolv.conf)
+        --ca HOST:PORT           the certificate authority; with it --ca-root and --token
+        --ca-root FILE           PEM of the roots that the CA's own certificate must lead to; read again when it changes
+        --token FILE             service account token (audience istio-ca); read at each request
+        --cert-ttl SECONDS       life of a certificate to ask for (default 86400)
+        --root-check SECONDS     notice a change of the trusted roots within this time (default 300)
+        --crl FILE               certificates that are revoked; read again when it changes
         --log-level L            error, warn, info (default) or debug
         --drain SECONDS          how long open connections may go on after SIGTERM (default 5)
         --self-test-only         try the rooms in throwaway namespaces, print what was found, end
@@ -79,6 +88,12 @@ record Options(
           "--admin-socket",
           "--cluster-domain",
           "--dns-upstream",
+          "--ca",
+          "--ca-root",
+          "--token",
+          "--cert-ttl",
+          "--root-check",
+          "--crl",
           "--log-level",
           "--drain");
   private static final List<String> NEEDED =
@@ -134,7 +149,7 @@ record Options(
     return new Options(
         given.getOrDefault("--node", "self-test"),
         Path.of(given.getOrDefault("--zds", "/nonexistent")),
-        target(given.getOrDefault("--xds", "127.0.0.1:1")),
+        target("--xds", given.getOrDefault("--xds", "127.0.0.1:1")),
         Path.of(given.getOrDefault("--cgroup", "/")),
         Path.of(given.getOrDefault("--bpffs", "/")),
         addresses(given.getOrDefault("--node-ip", "")),
@@ -144,6 +159,7 @@ record Options(
         given.getOrDefault("--cluster-domain", "cluster.local"),
         upstreams(selfTestOnly ? "127.0.0.1:1" : given.get("--dns-upstream")),
         level(given.getOrDefault("--log-level", "info")),
+        identity(given),
         Duration.ofSeconds(number("--drain", given.getOrDefault("--drain", "5"), 0, 3600)),
         selfTestOnly);
   }
@@ -163,8 +179,37 @@ record Options(
         clusterDomain,
         dnsUpstream,
         logLevel,
+        identity,
         drain,
         selfTestOnly);
+  }
+
+  private static @Nullable IdentityOptions identity(Map<String, String> given) {
+    String authority = given.get("--ca");
+    if (authority == null) {
+      for (String each : List.of("--ca-root", "--token", "--cert-ttl", "--root-check", "--crl")) {
+        if (given.containsKey(each)) {
+          throw new UsageException("%s: needs --ca, which is missing".formatted(each));
+        }
+      }
+      return null;
+    }
+    String root = given.get("--ca-root");
+    String token = given.get("--token");
+    if (root == null || token == null) {
+      throw new UsageException(
+          "--ca: needs --ca-root and --token: whom to trust, and what to show");
+    }
+    String crl = given.get("--crl");
+    return new IdentityOptions(
+        target("--ca", authority),
+        Path.of(root),
+        Path.of(token),
+        Duration.ofSeconds(
+            number("--cert-ttl", given.getOrDefault("--cert-ttl", "86400"), 10, 31_536_000)),
+        Duration.ofSeconds(
+            number("--root-check", given.getOrDefault("--root-check", "300"), 1, 86_400)),
+        crl == null ? null : Path.of(crl));
   }
 
   private static String transport(String name) {
@@ -197,12 +242,12 @@ record Options(
         "%s %s: expected a number from %d to %d".formatted(option, text, least, most));
   }
 
-  private static String target(String text) {
+  private static String target(String option, String text) {
     int colon = text.lastIndexOf(':');
     if (colon < 1) {
-      throw new UsageException("--xds %s: expected HOST:PORT".formatted(text));
+      throw new UsageException("%s %s: expected HOST:PORT".formatted(option, text));
     }
-    number("--xds port", text.substring(colon + 1), 1, 65535);
+    number(option + " port", text.substring(colon + 1), 1, 65535);
     return text;
   }
 

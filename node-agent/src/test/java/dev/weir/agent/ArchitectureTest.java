@@ -85,6 +85,15 @@ final class ArchitectureTest {
                 .dependOnClassesThat()
                 .resideInAnyPackage("io.netty.handler.codec.http2..")
                 .because("one room speaks HTTP/2"),
+            noClasses()
+                .that()
+                .resideInAPackage(AGENT + "..")
+                .and()
+                .resideOutsideOfPackage(AGENT + ".identity..")
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage("dev.weir.api.proto.ca..", "javax.net.ssl..")
+                .because("certificates are made and judged in one room"),
             classes()
                 .that()
                 .haveSimpleNameEndingWith("Manager")

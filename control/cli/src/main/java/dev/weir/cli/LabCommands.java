@@ -144,6 +144,14 @@ final class LabCommands {
             "How long to wait until all is ready; 0s does not wait (default: ${DEFAULT-VALUE}).")
     Duration ready = Duration.ofSeconds(60);
 
+    @Option(
+        names = "--cert-ttl",
+        paramLabel = "TIME",
+        converter = Durations.class,
+        description =
+            "Life of the pods' certificates, 10s at least; they are renewed at half of it (default: 24h).")
+    @Nullable Duration certificateLife;
+
     @Mixin AgentArguments agents = new AgentArguments();
 
     private final Output output;
@@ -155,6 +163,11 @@ final class LabCommands {
     @Override
     public Integer call() {
       Progress progress = new Progress(output);
+      List<String> arguments = new ArrayList<>(agents.arguments);
+      Duration life = certificateLife;
+      if (life != null) {
+        arguments.add("--cert-ttl=" + life.toSeconds());
+      }
       LabClient lab;
       try {
         lab =
@@ -164,7 +177,7 @@ final class LabCommands {
                     .withZones(zones)
                     .withMesh(!noMesh)
                     .withReady(ready)
-                    .withAgentArgs(agents.arguments)
+                    .withAgentArgs(arguments)
                     .withSources(files.sources()),
                 progress::show);
       } finally {

@@ -104,6 +104,13 @@ final class StatusCommand implements Callable<Integer> {
               .append('\n');
         }
       }
+      for (Json trouble : node.get("certificates").items()) {
+        errors
+            .append(name)
+            .append(": certificates: ")
+            .append(CertsCommand.trouble(trouble.get("identity").text(), trouble))
+            .append('\n');
+      }
       for (Json pod : node.get("pods").items()) {
         List<String> ips = pod.get("ips").items().stream().map(Json::text).toList();
         List<Object> cells =

@@ -28,6 +28,7 @@ import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -59,6 +60,11 @@ import org.jspecify.annotations.Nullable;
 final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
   private static final Duration AGENT_ENDS = Duration.ofSeconds(40);
   private static final Duration AGENT_STARTS = Duration.ofSeconds(30);
+  private static final Duration TOKEN_LIFE = Duration.ofHours(12);
+
+  /** A change of roots in a lab is watched by somebody, and a request costs a few milliseconds. */
+  private static final Duration ROOT_CHECK = Duration.ofSeconds(30);
+
   private static final Duration DELETED = Duration.ofSeconds(90);
 
   private final Paths paths;
@@ -546,6 +552,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
   }
 
   private boolean startControl() {
+    write(tokenKeys(), tokens.keys().toJson());
     control =
         new MeshProcess(
             desk,
@@ -558,6 +565,12 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
                 paths.state().toString(),
                 "--listen",
                 Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_PORT,
+                "--listen-tls",
+                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_TLS_PORT,
+                "--ca-dir",
+                certificates().toString(),
+                "--token-keys",
+                tokenKeys().toString(),
                 "--admin-socket",
                 paths.control().resolve("admin.sock").toString()),
             paths.control().resolve("log"),
@@ -570,6 +583,40 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     publish();
     control.start();
     return true;
+  }
+
+  private Path certificates() {
+    return paths.control().resolve("ca");
+  }
+
+  private Path tokenKeys() {
+    return paths.control().resolve("token-keys.json");
+  }
+
+  private Path token(LabNode node) {
+    return paths.node(node.name()).resolve("token");
+  }
+
+  /** As a kubelet: anew when a fifth of its life is left. */
+  private void keepToken(LabNode node) {
+    write(token(node), tokens.agentToken(node.name(), TOKEN_LIFE.toSeconds()));
+    desk.after(TOKEN_LIFE.multipliedBy(4).dividedBy(5), () -> keepToken(node));
+  }
+
+  /** For its owner's eyes, and whole or not at all. */
+  private static void write(Path file, String text) {
+    Path fresh = file.resolveSibling("." + file.getFileName());
+    try {
+      Files.createDirectories(file.resolveSibling("."));
+      Files.deleteIfExists(fresh);
+      Files.createFile(
+          fresh,
+          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+      Files.writeString(fresh, text);
+      Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException e) {
+      throw new LabException(file + ": cannot be written: " + e.getMessage(), e);
+    }
   }
 
   private boolean listens(String netns, InetAddress address, int port) {
@@ -590,6 +637,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     }
     kit.enroller =
         new Enroller(desk, node.name(), folder.resolve("zds.sock"), () -> workloadsOn(node), this);
+    keepToken(node);
     kit.agent = newAgent(node, kit, false);
     putInCharge(node, kit);
     kit.agent.start();
@@ -610,6 +658,14 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
                 folder.resolve("zds.sock").toString(),
                 "--xds",
                 Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_PORT,
+                "--ca",
+                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_TLS_PORT,
+                "--ca-root",
+                certificates().resolve("roots.pem").toString(),
+                "--token",
+                token(node).toString(),
+                "--root-check",
+                Long.toString(ROOT_CHECK.toSeconds()),
                 "--cgroup",
                 nodeCgroup.toString(),
                 "--bpffs",

@@ -13,6 +13,7 @@ import java.security.spec.ECGenParameterSpec;
 import java.time.Instant;
 import java.util.Base64;
 import java.util.List;
+import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,37 +23,63 @@ import org.jspecify.annotations.Nullable;
 final class Tokens {
   static final String ISSUER = "https://kubernetes.default.svc.cluster.local";
 
+  private static final String AGENT_NAMESPACE = "weir-system";
+  private static final String AGENT_ACCOUNT = "weir-agent";
+  private static final String AGENT_AUDIENCE = "istio-ca";
+
   private static final Base64.Encoder BASE64URL = Base64.getUrlEncoder().withoutPadding();
 
   private @Nullable KeyPair pair;
 
   /** A token of the pod's service account, bound to the pod. */
   String token(Pod pod, String audience, long lifeSeconds) {
+    return signed(
+        pod.namespace(),
+        pod.spec().serviceAccountName(),
+        audience,
+        lifeSeconds,
+        Json.object()
+            .with("namespace", pod.namespace())
+            .with("pod", named(pod.name(), pod.metadata().uid()))
+            .with(
+                "serviceaccount",
+                Json.object().with("name", pod.spec().serviceAccountName()).build()));
+  }
+
+  /** The agent's, bound to its node as kubelets do it since Kubernetes 1.30. */
+  String agentToken(String node, long lifeSeconds) {
+    return signed(
+        AGENT_NAMESPACE,
+        AGENT_ACCOUNT,
+        AGENT_AUDIENCE,
+        lifeSeconds,
+        Json.object()
+            .with("namespace", AGENT_NAMESPACE)
+            .with("node", named(node, uid(node)))
+            .with("pod", named(AGENT_ACCOUNT + "-" + node, uid(AGENT_ACCOUNT + node)))
+            .with("serviceaccount", named(AGENT_ACCOUNT, uid(AGENT_ACCOUNT))));
+  }
+
+  private static Json named(String name, String uid) {
+    return Json.object().with("name", name).with("uid", uid).build();
+  }
+
+  private static String uid(String of) {
+    return UUID.nameUUIDFromBytes(of.getBytes(StandardCharsets.UTF_8)).toString();
+  }
+
+  private String signed(
+      String namespace, String account, String audience, long lifeSeconds, Json.Builder bound) {
     long now = Instant.now().getEpochSecond();
     Json claims =
         Json.object()
             .with("iss", ISSUER)
             .with("aud", List.of(audience.isEmpty() ? ISSUER : audience))
-            .with(
-                "sub",
-                "system:serviceaccount:" + pod.namespace() + ":" + pod.spec().serviceAccountName())
+            .with("sub", "system:serviceaccount:" + namespace + ":" + account)
             .with("iat", (double) now)
             .with("nbf", (double) now)
             .with("exp", (double) (now + lifeSeconds))
-            .with(
-                "kubernetes.io",
-                Json.object()
-                    .with("namespace", pod.namespace())
-                    .with(
-                        "pod",
-                        Json.object()
-                            .with("name", pod.name())
-                            .with("uid", pod.metadata().uid())
-                            .build())
-                    .with(
-                        "serviceaccount",
-                        Json.object().with("name", pod.spec().serviceAccountName()).build())
-                    .build())
+            .with("kubernetes.io", bound.build())
             .build();
     Json header = Json.object().with("alg", "ES256").with("kid", "lab").with("typ", "JWT").build();
     String signed = encoded(header.toJson()) + "." + encoded(claims.toJson());

@@ -1,8 +1,12 @@
 package dev.weir.control;
 
+import dev.weir.api.json.Json;
 import dev.weir.api.model.MeshModel;
 import dev.weir.control.admin.AdminServer;
 import dev.weir.control.admin.StatusPage;
+import dev.weir.control.ca.CaException;
+import dev.weir.control.ca.CaOptions;
+import dev.weir.control.ca.CertificateAuthority;
 import dev.weir.control.log.Log;
 import dev.weir.control.mesh.MeshCompiler;
 import dev.weir.control.source.Catalog;
@@ -14,6 +18,7 @@ import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
@@ -30,6 +35,7 @@ final class ControlPlane implements AutoCloseable {
   private final Log log;
   private final MeshCompiler compiler;
   private final XdsServer xds;
+  private final @Nullable CertificateAuthority ca;
   private final Deque<AutoCloseable> open;
 
   private final CountDownLatch first = new CountDownLatch(1);
@@ -38,10 +44,16 @@ final class ControlPlane implements AutoCloseable {
   private MeshModel model = MeshModel.EMPTY;
   private volatile Catalog catalog = Catalog.EMPTY;
 
-  private ControlPlane(ControlOptions options, XdsServer xds, Deque<AutoCloseable> open, Log log) {
+  private ControlPlane(
+      ControlOptions options,
+      XdsServer xds,
+      @Nullable CertificateAuthority ca,
+      Deque<AutoCloseable> open,
+      Log log) {
     this.log = log;
     this.compiler = new MeshCompiler(options.clusterDomain());
     this.xds = xds;
+    this.ca = ca;
     this.open = open;
   }
 
@@ -65,7 +77,11 @@ final class ControlPlane implements AutoCloseable {
               .awaitUninterruptibly(STOP_MILLIS));
       XdsServer xds = listen(options, loops, clock, log);
       open.push(xds);
-      ControlPlane plane = new ControlPlane(options, xds, open, log);
+      CertificateAuthority ca = authority(options.ca(), loops, clock, log);
+      if (ca != null) {
+        open.push(ca);
+      }
+      ControlPlane plane = new ControlPlane(options, xds, ca, open, log);
       open.push(DirectorySource.open(options.sourceDir(), plane::changed, log.room("source")));
       // Who waits for the admin socket finds the mesh served; a source that takes longer than this
       // is no reason to be mute.
@@ -73,19 +89,26 @@ final class ControlPlane implements AutoCloseable {
       Path adminSocket = options.adminSocket();
       if (adminSocket != null) {
         StatusPage page =
-            new StatusPage(() -> plane.catalog, xds::generation, xds::resources, xds::clients);
+            new StatusPage(
+                () -> plane.catalog,
+                xds::generation,
+                xds::resources,
+                xds::clients,
+                ca == null ? () -> Json.object().build() : ca::status);
         open.push(AdminServer.open(adminSocket, loops, page));
       }
       log.info(
           "listening",
           "xds",
           options.listen().getAddress().getHostAddress() + ":" + xds.port(),
+          "ca",
+          ca == null ? "none" : ca.port(),
           "source",
           options.sourceDir(),
           "admin",
           adminSocket == null ? "none" : adminSocket);
       return plane;
-    } catch (SourceException e) {
+    } catch (SourceException | CaException e) {
       closeAll(open, log);
       throw new StartException(String.valueOf(e.getMessage()), e);
     } catch (IOException e) {
@@ -94,22 +117,39 @@ final class ControlPlane implements AutoCloseable {
     }
   }
 
+  private static @Nullable CertificateAuthority authority(
+      @Nullable CaOptions options, EventLoopGroup loops, InstantSource clock, Log log) {
+    if (options == null) {
+      return null;
+    }
+    try {
+      return CertificateAuthority.open(options, loops, clock, log.room("ca"));
+    } catch (IOException e) {
+      throw cannotListen(options.listen(), "--listen-tls", e);
+    }
+  }
+
   private static XdsServer listen(
       ControlOptions options, EventLoopGroup loops, InstantSource clock, Log log) {
     try {
       return XdsServer.open(options.listen(), loops, clock, log.room("xds"));
     } catch (IOException e) {
-      String reason = rootMessage(e);
-      throw new StartException(
-          "cannot listen on "
-              + options.listen().getAddress().getHostAddress()
-              + ":"
-              + options.listen().getPort()
-              + ": "
-              + reason
-              + "; stop what uses it, or give another --listen",
-          e);
+      throw cannotListen(options.listen(), "--listen", e);
     }
+  }
+
+  private static StartException cannotListen(
+      InetSocketAddress address, String option, IOException e) {
+    return new StartException(
+        "cannot listen on "
+            + address.getAddress().getHostAddress()
+            + ":"
+            + address.getPort()
+            + ": "
+            + rootMessage(e)
+            + "; stop what uses it, or give another "
+            + option,
+        e);
   }
 
   private static String rootMessage(Throwable e) {
@@ -122,6 +162,11 @@ final class ControlPlane implements AutoCloseable {
 
   int port() {
     return xds.port();
+  }
+
+  /** Of the TLS port; -1 where there is none. */
+  int tlsPort() {
+    return ca == null ? -1 : ca.port();
   }
 
   long generation() {
@@ -162,6 +207,11 @@ final class ControlPlane implements AutoCloseable {
       return;
     }
     model = next;
+    // First the CA: who hears of a pod may ask for its certificate at once.
+    CertificateAuthority authority = ca;
+    if (authority != null) {
+      authority.follow(next);
+    }
     xds.publish(next);
     log.info(
         "published",

@@ -128,6 +128,9 @@ public final class Admin implements AutoCloseable {
       case "/" -> onlyGet(request, this::index);
       case "/config_dump" -> onlyGet(request, () -> HttpResponse.json(dump.pieces()));
       case "/status" -> onlyGet(request, () -> HttpResponse.json(status.json()));
+      case "/certs" ->
+          onlyGet(
+              request, () -> HttpResponse.json(CertificatePage.json(sources.certificates().get())));
       case "/edges" -> onlyGet(request, () -> HttpResponse.json(edges()));
       case "/logging" -> logging(request);
       case "/quitquitquit" -> quit(request);
@@ -171,6 +174,7 @@ public final class Admin implements AutoCloseable {
         weir agent %s on %s
         GET  /config_dump      what this node knows of the mesh, in ztunnel's shape
         GET  /status           pods, refusals, control plane
+        GET  /certs            identities, their certificates, what is wrong with them
         GET  /edges            who called whom in the last hour
         GET  /metrics          Prometheus (also on 15020)
         GET  /healthz/ready    readiness (also on 15021)

@@ -5,6 +5,7 @@ import dev.weir.agent.capture.KernelDrop;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.XdsState;
+import dev.weir.agent.identity.CertificateReport;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.telemetry.Telemetry;
 import java.util.List;
@@ -17,6 +18,7 @@ import java.util.function.Supplier;
  * @param transport {@code epoll} or {@code io_uring}
  * @param listeners the addresses on which a pod is served
  * @param refreshFlows brings the byte counters of kernel flows up to date
+ * @param certificates how each identity stands
  * @param notReady why the agent is not ready, each a few words; empty where it is
  * @param quit begins an orderly end of the process
  */
@@ -29,6 +31,7 @@ public record AdminSources(
     Supplier<List<KernelDrop>> drops,
     Supplier<Joining> joining,
     Runnable refreshFlows,
+    Supplier<List<CertificateReport>> certificates,
     String transport,
     Supplier<List<String>> notReady,
     Runnable quit,

@@ -48,8 +48,9 @@ final class ConfigDump {
             new Part("{\"workloads\":[", elements(workloads, ConfigDump::workload)),
             new Part("],\"services\":[", elements(services, service -> service(view, service))),
             new Part(
-                "],\"policies\":[],\"stagedServices\":{},\"certificates\":[],\"config\":",
-                List.of(config().toJson()).iterator()),
+                "],\"policies\":[],\"stagedServices\":{},\"certificates\":[",
+                elements(sources.certificates().get(), CertificatePage::dumped)),
+            new Part("],\"config\":", List.of(config().toJson()).iterator()),
             new Part(",\"version\":", List.of(version().toJson()).iterator()),
             new Part(",\"workloadState\":{", elements(sources.pods().get(), this::state)),
             new Part("}}\n", List.<String>of().iterator())));

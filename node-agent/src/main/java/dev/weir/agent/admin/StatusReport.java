@@ -41,6 +41,7 @@ final class StatusReport {
         .with("pods", pods())
         .with("refusals", refusalsJson())
         .with("xds", xds(sources.xds().get()))
+        .with("certificates", CertificatePage.troubles(sources.certificates().get()))
         .build();
   }
 

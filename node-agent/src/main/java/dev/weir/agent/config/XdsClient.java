@@ -20,6 +20,7 @@ import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
 import io.netty.buffer.ByteBufAllocator;
+import io.netty.channel.Channel;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
@@ -72,6 +73,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
   private final Backoff backoff = new Backoff(new SplittableRandom());
   private final ScheduledThreadPoolExecutor thread;
   private final EventLoopGroup loop;
+  private final Class<? extends Channel> channelType;
   private final ManagedChannel channel;
   private final List<Consumer<MeshView>> listeners = new CopyOnWriteArrayList<>();
   private volatile MeshView current = MeshView.empty();
@@ -102,6 +104,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
             1,
             Thread.ofPlatform().daemon().name("xds").factory(),
             epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
+    this.channelType = epoll ? EpollSocketChannel.class : NioSocketChannel.class;
     SocketAddress literal = literal(options.target());
     NettyChannelBuilder builder =
         literal != null
@@ -110,7 +113,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     this.channel =
         builder
             .eventLoopGroup(loop)
-            .channelType(epoll ? EpollSocketChannel.class : NioSocketChannel.class)
+            .channelType(channelType)
             .withOption(ChannelOption.ALLOCATOR, ByteBufAllocator.DEFAULT)
             .withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, 5_000)
             // gRPC's own default is a pool that grows; only its timer thread is not ours to choose.
@@ -149,6 +152,16 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
       listeners.add(listener);
       tell(listener, current);
     });
+  }
+
+  /** Whose thread moves the control plane's bytes, also those of its CA. */
+  public EventLoopGroup loop() {
+    return loop;
+  }
+
+  /** What {@link #loop} drives. */
+  public Class<? extends Channel> channelType() {
+    return channelType;
   }
 
   /** Any thread. */

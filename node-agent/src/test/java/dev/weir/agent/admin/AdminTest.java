@@ -293,6 +293,7 @@ class AdminTest {
         () -> List.of(new KernelDrop(null, Reason.ESCAPE, 3)),
         () -> new Joining(Joining.State.OFF, "order across the spill", List.of()),
         () -> {},
+        List::of,
         "epoll",
         () -> notReady,
         quits::incrementAndGet,

@@ -19,16 +19,19 @@ public final class StatusPage {
   private final LongSupplier generation;
   private final IntSupplier resources;
   private final Supplier<List<ClientStatus>> clients;
+  private final Supplier<Json> certificates;
 
   public StatusPage(
       Supplier<Catalog> catalog,
       LongSupplier generation,
       IntSupplier resources,
-      Supplier<List<ClientStatus>> clients) {
+      Supplier<List<ClientStatus>> clients,
+      Supplier<Json> certificates) {
     this.catalog = catalog;
     this.generation = generation;
     this.resources = resources;
     this.clients = clients;
+    this.certificates = certificates;
   }
 
   Json json() {
@@ -70,6 +73,7 @@ public final class StatusPage {
         .with("resources", resources.getAsInt())
         .with("errors", Json.of(errors))
         .with("clients", Json.of(nodes))
+        .with("certificates", certificates.get())
         .build();
   }
 }

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.identity;
+
+import org.jspecify.annotations.NullMarked;
