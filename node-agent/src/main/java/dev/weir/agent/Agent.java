@@ -61,6 +61,7 @@ final class Agent implements AutoCloseable {
   private final ZdsClient zds;
   private final Admin admin;
   private final XdsClient xds;
+  private final Wallet wallet;
 
   /** What has started, last first. */
   private final Deque<AutoCloseable> started = new ArrayDeque<>();
@@ -109,7 +110,7 @@ final class Agent implements AutoCloseable {
       started.push(accessLog);
       Telemetry telemetry = new Telemetry(xds, accessLog);
       telemetry.add(xds);
-      Wallet wallet =
+      this.wallet =
           new Wallet(
               options.identity(),
               xds.loop(),
@@ -233,6 +234,7 @@ final class Agent implements AutoCloseable {
       capture.services().replace(view.serviceAddresses());
     }
     relays.endDeleted(view);
+    wallet.controlPlaneSpoke();
   }
 
   private List<String> listeners(Pod pod) {

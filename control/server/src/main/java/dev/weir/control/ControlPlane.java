@@ -23,6 +23,8 @@ import java.nio.file.Path;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -35,25 +37,19 @@ final class ControlPlane implements AutoCloseable {
   private final Log log;
   private final MeshCompiler compiler;
   private final XdsServer xds;
-  private final @Nullable CertificateAuthority ca;
   private final Deque<AutoCloseable> open;
 
   private final CountDownLatch first = new CountDownLatch(1);
 
-  // The source's thread alone touches it.
-  private MeshModel model = MeshModel.EMPTY;
+  // The source's thread alone changes it.
+  private volatile MeshModel model = MeshModel.EMPTY;
+  private volatile @Nullable CertificateAuthority ca;
   private volatile Catalog catalog = Catalog.EMPTY;
 
-  private ControlPlane(
-      ControlOptions options,
-      XdsServer xds,
-      @Nullable CertificateAuthority ca,
-      Deque<AutoCloseable> open,
-      Log log) {
+  private ControlPlane(ControlOptions options, XdsServer xds, Deque<AutoCloseable> open, Log log) {
     this.log = log;
     this.compiler = new MeshCompiler(options.clusterDomain());
     this.xds = xds;
-    this.ca = ca;
     this.open = open;
   }
 
@@ -77,15 +73,26 @@ final class ControlPlane implements AutoCloseable {
               .awaitUninterruptibly(STOP_MILLIS));
       XdsServer xds = listen(options, loops, clock, log);
       open.push(xds);
-      CertificateAuthority ca = authority(options.ca(), loops, clock, log);
-      if (ca != null) {
-        open.push(ca);
-      }
-      ControlPlane plane = new ControlPlane(options, xds, ca, open, log);
+      // Making TLS ready takes as long as all the rest; the mesh does not wait for it.
+      CompletableFuture<@Nullable CertificateAuthority> opening =
+          CompletableFuture.supplyAsync(
+              () -> authority(options.ca(), loops, clock, log),
+              task -> Thread.ofPlatform().daemon().name("open-ca").start(task));
+      open.push(() ->
+          opening.thenAccept(made -> {
+            if (made != null) {
+              made.close();
+            }
+          }));
+      ControlPlane plane = new ControlPlane(options, xds, open, log);
       open.push(DirectorySource.open(options.sourceDir(), plane::changed, log.room("source")));
       // Who waits for the admin socket finds the mesh served; a source that takes longer than this
       // is no reason to be mute.
       plane.awaitFirst();
+      CertificateAuthority ca = opened(opening);
+      if (ca != null) {
+        plane.serve(ca);
+      }
       Path adminSocket = options.adminSocket();
       if (adminSocket != null) {
         StatusPage page =
@@ -115,6 +122,21 @@ final class ControlPlane implements AutoCloseable {
       closeAll(open, log);
       throw new StartException("admin socket " + options.adminSocket() + ": " + e.getMessage(), e);
     }
+  }
+
+  private static @Nullable CertificateAuthority opened(
+      CompletableFuture<@Nullable CertificateAuthority> opening) {
+    try {
+      return opening.join();
+    } catch (CompletionException e) {
+      throw e.getCause() instanceof RuntimeException cause ? cause : e;
+    }
+  }
+
+  private void serve(CertificateAuthority authority) {
+    ca = authority;
+    // Whichever comes last, a publication or this, hands over the newest model.
+    authority.follow(model);
   }
 
   private static @Nullable CertificateAuthority authority(
@@ -162,11 +184,6 @@ final class ControlPlane implements AutoCloseable {
 
   int port() {
     return xds.port();
-  }
-
-  /** Of the TLS port; -1 where there is none. */
-  int tlsPort() {
-    return ca == null ? -1 : ca.port();
   }
 
   long generation() {

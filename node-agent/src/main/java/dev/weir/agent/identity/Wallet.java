@@ -93,6 +93,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
   private final @Nullable Revocations revocations;
   private volatile TrustRoots roots = TrustRoots.NONE;
   private volatile List<CertificateReport> report = List.of();
+  private volatile boolean failing;
   private final AtomicLong fetches = new AtomicLong();
   private final AtomicLong rotations = new AtomicLong();
   private final Map<FetchFailure.Cause, AtomicLong> failures =
@@ -100,6 +101,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
 
   // From here on the identity thread only.
   private final Map<String, Entry> entries = new LinkedHashMap<>();
+  private final List<Credentials> retired = new ArrayList<>();
   private @Nullable AuthorityClient authority;
   private @Nullable ScheduledFuture<?> nextTurn;
   private int fetching;
@@ -222,6 +224,22 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
     return known != null && known.names(peer);
   }
 
+  /**
+   * The control plane has said something, so a failure of a moment ago may have healed: it is there
+   * again, or knows a pod that it did not know.
+   */
+  public void controlPlaneSpoke() {
+    if (failing) {
+      post(() -> {
+        for (Entry each : entries.values()) {
+          if (each.failures > 0) {
+            hurry(each);
+          }
+        }
+      });
+    }
+  }
+
   /** How each identity stands. */
   public List<CertificateReport> certificates() {
     return report;
@@ -308,10 +326,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
     } else if (waiting >= MOST_WAITERS) {
       tell(waiter, new Obtained.Failed(waiting + " connections wait for certificates already"));
     } else {
-      if (!known.fetching) {
-        Instant soon = known.triedAt.plus(WAIT_WHEN_WANTED);
-        known.due = soon.isBefore(known.due) ? soon : known.due;
-      }
+      hurry(known);
       if (last != null && known.failures >= HOPELESS) {
         tell(waiter, new Obtained.Failed(last.reason()));
         return;
@@ -334,6 +349,13 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
               },
               OBTAINED_WITHIN.toMillis(),
               TimeUnit.MILLISECONDS);
+    }
+  }
+
+  private static void hurry(Entry entry) {
+    Instant soon = entry.triedAt.plus(WAIT_WHEN_WANTED);
+    if (!entry.fetching && soon.isBefore(entry.due)) {
+      entry.due = soon;
     }
   }
 
@@ -437,8 +459,11 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
       pair = newPair();
       csr = SigningRequest.pem(pair, entry.identity);
       client = client(asked);
-    } catch (GeneralSecurityException | SSLException e) {
-      failed(entry, new FetchFailure(FetchFailure.Cause.UNUSABLE, "no key: " + e.getMessage()));
+    } catch (GeneralSecurityException | SSLException | RuntimeException | LinkageError e) {
+      // Among them a machine for which there is no BoringSSL.
+      failed(
+          entry,
+          new FetchFailure(FetchFailure.Cause.UNUSABLE, "TLS cannot be used here: " + reason(e)));
       return;
     }
     client.request(
@@ -521,15 +546,18 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
           entry,
           new FetchFailure(
               FetchFailure.Cause.BAD_ANSWER, "the CA's answer cannot be used: " + e.getMessage()));
-    } catch (SSLException e) {
-      PeerRefused refused = PeerRefused.of(e);
+    } catch (SSLException | RuntimeException e) {
       failed(
           entry,
           new FetchFailure(
-              FetchFailure.Cause.UNUSABLE,
-              "the new certificate makes no handshake: "
-                  + (refused == null ? e.getMessage() : refused.getMessage())));
+              FetchFailure.Cause.UNUSABLE, "the new certificate makes no handshake: " + reason(e)));
     }
+  }
+
+  private static String reason(Throwable e) {
+    PeerRefused refused = PeerRefused.of(e);
+    Throwable told = refused == null ? e : refused;
+    return told.getMessage() == null ? told.toString() : told.getMessage();
   }
 
   private static FetchFailure failure(PeerRefused e) {
@@ -657,8 +685,15 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
   private void retire(@Nullable Credentials old) {
     if (old != null) {
       // Somebody may have asked for it a moment ago and make a handler of it in the next.
+      retired.add(old);
       var _ =
-          thread.schedule(old.tls()::release, REPLACED_LIVES_ON.toMillis(), TimeUnit.MILLISECONDS);
+          thread.schedule(
+              () -> {
+                retired.remove(old);
+                old.tls().release();
+              },
+              REPLACED_LIVES_ON.toMillis(),
+              TimeUnit.MILLISECONDS);
     }
   }
 
@@ -697,8 +732,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
     if (entry.failures >= HOPELESS) {
       answer(entry, new Obtained.Failed(failure.reason()));
     } else if (!entry.waiters.isEmpty()) {
-      Instant soon = clock.instant().plus(WAIT_WHEN_WANTED);
-      entry.due = soon.isBefore(entry.due) ? soon : entry.due;
+      hurry(entry);
     }
   }
 
@@ -762,6 +796,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
               failure == null ? "" : failure.reason()));
     }
     report = List.copyOf(all);
+    failing = all.stream().anyMatch(each -> each.failures() > 0);
   }
 
   @Override
@@ -841,7 +876,15 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
   private void end() {
     for (Entry each : entries.values()) {
       answer(each, new Obtained.Failed("the agent is ending"));
+      Credentials held = each.held;
+      if (held != null) {
+        retired.add(held);
+      }
     }
+    entries.clear();
+    inForce.clear();
+    retired.forEach(each -> each.tls().release());
+    retired.clear();
     AuthorityClient client = authority;
     if (client != null) {
       client.close();

@@ -2,6 +2,7 @@ package dev.weir.agent.identity;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.identity.PeerRefused.Cause;
 import dev.weir.agent.identity.TestAuthority.Held;
@@ -17,6 +18,7 @@ import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.channel.socket.nio.NioSocketChannel;
@@ -382,9 +384,20 @@ final class HandshakesTest {
     Ends ends = meet(server, client);
     assertThat(ends.serverFailure()).isNull();
     assertThat(ends.clientFailure()).isNull();
-    assertThatThrownBy(() -> cart.server(ByteBufAllocator.DEFAULT))
-        .isInstanceOf(IllegalStateException.class)
-        .hasMessageContaining("replaced");
+    // The last connection takes the context along.
+    open.forEach(channel -> channel.close().awaitUninterruptibly());
+    await()
+        .atMost(Duration.ofSeconds(10))
+        .untilAsserted(() ->
+            assertThatThrownBy(() -> freed(cart))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("replaced"));
+  }
+
+  /** Makes a handler and gives it back, where that can still be done. */
+  private static void freed(Credentials credentials) {
+    SslHandler handler = credentials.server(ByteBufAllocator.DEFAULT);
+    new EmbeddedChannel(handler).finishAndReleaseAll();
   }
 
   @Test

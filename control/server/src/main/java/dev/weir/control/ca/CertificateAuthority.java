@@ -44,6 +44,7 @@ public final class CertificateAuthority implements AutoCloseable {
   private final ScheduledThreadPoolExecutor looking;
   private final Server server;
   private volatile NodePods pods = NodePods.UNKNOWN;
+  private long generation;
 
   private CertificateAuthority(
       CaOptions options, EventLoopGroup loops, InstantSource clock, Log log) throws IOException {
@@ -128,9 +129,12 @@ public final class CertificateAuthority implements AutoCloseable {
     return server.getPort();
   }
 
-  /** From now on it is this model that says which pods run where. */
-  public void follow(MeshModel model) {
-    pods = NodePods.of(model);
+  /** From now on it is this model that says which pods run where; an older one changes nothing. */
+  public synchronized void follow(MeshModel model) {
+    if (model.generation() > generation) {
+      generation = model.generation();
+      pods = NodePods.of(model);
+    }
   }
 
   public Json status() {

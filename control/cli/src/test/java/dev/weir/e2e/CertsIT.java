@@ -1,0 +1,179 @@
+package dev.weir.e2e;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.api.json.Json;
+import java.nio.charset.StandardCharsets;
+import java.util.Base64;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.extension.ConditionEvaluationResult;
+import org.junit.jupiter.api.extension.ExecutionCondition;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.extension.ExtensionContext;
+
+/**
+ * Certificates in a lab of two nodes: who has which, that they change, what is said when none come.
+ */
+@ExtendWith(CertsIT.OnThisMachine.class)
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+final class CertsIT {
+  private static final String FRONT = "spiffe://cluster.local/ns/e2e/sa/front";
+  private static final String DEFAULT = "spiffe://cluster.local/ns/e2e/sa/default";
+  private static final String YAML =
+      """
+      apiVersion: v1
+      kind: Namespace
+      metadata: {name: e2e, annotations: {weir.dev/mesh: enabled}}
+      ---
+      apiVersion: v1
+      kind: ServiceAccount
+      metadata: {name: front, namespace: e2e}
+      ---
+      apiVersion: v1
+      kind: Pod
+      metadata: {name: front, namespace: e2e}
+      spec:
+        nodeName: node-1
+        serviceAccountName: front
+        terminationGracePeriodSeconds: 1
+        containers: [{name: peer, image: none, command: [python3, PEER, serve, "8080", "8081"]}]
+      ---
+      apiVersion: v1
+      kind: Pod
+      metadata: {name: back, namespace: e2e}
+      spec:
+        nodeName: node-2
+        terminationGracePeriodSeconds: 1
+        containers: [{name: peer, image: none, command: [python3, PEER, serve, "8080", "8081"]}]
+      """;
+
+  static final class OnThisMachine implements ExecutionCondition {
+    @Override
+    public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
+      return Machine.needed();
+    }
+  }
+
+  private @Nullable Lab lab;
+
+  @BeforeAll
+  void up() {
+    lab =
+        Lab.up(
+            "certs",
+            YAML.replace("PEER", Lab.peer().toString()),
+            "--nodes",
+            "2",
+            "--cert-ttl",
+            "20s");
+  }
+
+  @AfterAll
+  void down() {
+    Lab up = lab;
+    if (up != null) {
+      up.close();
+    }
+  }
+
+  private Lab lab() {
+    Lab up = lab;
+    if (up == null) {
+      throw new AssertionError("the lab is not up");
+    }
+    return up;
+  }
+
+  private static WeirCommand.Outcome certs(String... more) {
+    List<String> args = new java.util.ArrayList<>(List.of("certs", "--name", "certs"));
+    args.addAll(List.of(more));
+    return WeirCommand.run(args.toArray(String[]::new));
+  }
+
+  private static Json certificate(String node, String identity) {
+    return Json.parse(certs("-o", "json").out()).get("nodes").items().stream()
+        .filter(each -> each.get("node").text().equals(node))
+        .flatMap(each -> each.get("certificates").items().stream())
+        .filter(each -> each.get("identity").text().equals(identity))
+        .findFirst()
+        .orElse(Json.object().build());
+  }
+
+  private static void awaitAvailable() {
+    Waiting.until(
+        "both certificates",
+        () ->
+            certificate("node-1", FRONT).get("state").text().equals("Available")
+                && certificate("node-2", DEFAULT).get("state").text().equals("Available"));
+  }
+
+  @Test
+  void each_node_has_its_own_pods_identities_and_they_change() {
+    awaitAvailable();
+    assertThat(certificate("node-2", FRONT).get("identity").isNull())
+        .as("node-2 has an identity of a pod that is not its own")
+        .isTrue();
+    String people = certs("-o", "wide").ok().out();
+    assertThat(people).contains(FRONT).contains(DEFAULT).contains("Available");
+    Set<String> serials = new TreeSet<>();
+    Waiting.within(
+        40,
+        "three serials of one identity",
+        () -> {
+          serials.add(certificate("node-1", FRONT).get("serial").text());
+          return serials.size() >= 3;
+        });
+    assertThat(certs().ok().status()).isZero();
+  }
+
+  @Test
+  void config_dump_shows_them_as_istioctl_reads_them() {
+    awaitAvailable();
+    Json dumped =
+        lab().admin("node-1", "/config_dump").get("certificates").items().stream()
+            .filter(each -> each.get("identity").text().equals(FRONT))
+            .findFirst()
+            .orElseThrow(() -> new AssertionError("not in the dump"));
+    assertThat(dumped.get("state").text()).isEqualTo("Available");
+    Json leaf = dumped.get("certChain").items().getFirst();
+    assertThat(
+            new String(
+                Base64.getDecoder().decode(leaf.get("pem").text()), StandardCharsets.US_ASCII))
+        .startsWith("-----BEGIN CERTIFICATE-----");
+    assertThat(leaf.get("serialNumber").text()).matches("[0-9]+");
+    assertThat(dumped.get("rootCerts").items()).hasSize(1);
+  }
+
+  @Test
+  void without_a_control_plane_the_old_ones_hold_and_the_trouble_is_told() {
+    awaitAvailable();
+    lab().lab("control", "kill").ok();
+    try {
+      Waiting.within(
+          30,
+          "the failure to be told",
+          () ->
+              certificate("node-1", FRONT).get("cause").text().equals("ca-unreachable")
+                  && certificate("node-2", DEFAULT).get("cause").text().equals("ca-unreachable"));
+      assertThat(certs().out()).contains("problems").contains("weir lab logs control");
+      assertThat(WeirCommand.run("status", "--name", "certs").out())
+          .contains("node-1: certificates: " + FRONT)
+          .contains("the CA is not reachable");
+    } finally {
+      lab().lab("control", "start").ok();
+    }
+    Waiting.within(
+        40,
+        "fresh certificates",
+        () ->
+            certificate("node-1", FRONT).get("failures").integer() == 0
+                && certificate("node-1", FRONT).get("state").text().equals("Available"));
+  }
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.control.ca;
+
+import org.jspecify.annotations.NullMarked;
