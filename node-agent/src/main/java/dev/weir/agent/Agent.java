@@ -3,6 +3,7 @@ package dev.weir.agent;
 import dev.weir.agent.admin.Admin;
 import dev.weir.agent.admin.AdminOptions;
 import dev.weir.agent.admin.AdminSources;
+import dev.weir.agent.authz.Authz;
 import dev.weir.agent.capture.Capture;
 import dev.weir.agent.capture.CaptureOptions;
 import dev.weir.agent.capture.Pod;
@@ -56,6 +57,7 @@ final class Agent implements AutoCloseable {
   private final Log log;
   private final Transport transport;
   private final Relays relays;
+  private final LocalPolicy policy;
   private final DnsOfPods names;
   private final Capture capture;
   private final ZdsClient zds;
@@ -120,6 +122,9 @@ final class Agent implements AutoCloseable {
               logs.room("identity"));
       started.push(wallet);
       telemetry.add(wallet);
+      Authz authz = new Authz();
+      telemetry.add(authz);
+      this.policy = new LocalPolicy(xds);
       this.capture = result(capturing);
       started.push(this::closeCapture);
       this.relays =
@@ -130,6 +135,7 @@ final class Agent implements AutoCloseable {
               xds,
               capture.originals(),
               capture.verdicts(),
+              authz,
               telemetry,
               telemetry,
               Tuning.standard(transport, ByteBufAllocator.DEFAULT),
@@ -153,6 +159,7 @@ final class Agent implements AutoCloseable {
                   xds,
                   xds::state,
                   telemetry,
+                  authz,
                   capture::pods,
                   this::listeners,
                   capture::drops,
@@ -170,6 +177,7 @@ final class Agent implements AutoCloseable {
       capture.addListener(relays);
       capture.addListener(names);
       capture.flows().sink(telemetry);
+      capture.admission(policy);
       capture.start();
       xds.onChange(this::follow);
       zds.start();
@@ -232,6 +240,10 @@ final class Agent implements AutoCloseable {
     if (view.synced()) {
       // Before, nothing is said yet: what a former agent left in the kernel holds.
       capture.services().replace(view.serviceAddresses());
+      if (policy.changes(view, capture.pods())) {
+        capture.verdicts().review();
+        relays.judge(view);
+      }
     }
     relays.endDeleted(view);
     wallet.controlPlaneSpoke();
@@ -252,6 +264,11 @@ final class Agent implements AutoCloseable {
 
   Relays relays() {
     return relays;
+  }
+
+  /** See {@link XdsClient#assume}. */
+  void assume(MeshView view) {
+    xds.assume(view);
   }
 
   InetSocketAddress adminAddress() {

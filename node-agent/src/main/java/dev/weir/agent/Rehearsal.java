@@ -4,9 +4,15 @@ import dev.weir.agent.admin.AdminOptions;
 import dev.weir.agent.capture.CaptureException;
 import dev.weir.agent.capture.Enroller.PodName;
 import dev.weir.agent.capture.Joining;
+import dev.weir.agent.config.MeshView;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
 import dev.weir.api.json.Json;
+import dev.weir.api.model.Locality;
+import dev.weir.api.model.PodSettings;
+import dev.weir.api.model.Tunnel;
+import dev.weir.api.model.Workload;
+import dev.weir.api.model.WorkloadKind;
 import dev.weir.ffi.Fd;
 import dev.weir.ffi.Kernel;
 import dev.weir.ffi.Netlink;
@@ -25,6 +31,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
@@ -37,6 +44,7 @@ import java.util.function.Supplier;
  * agent needs, the same run trains the cache that makes starts fast.
  */
 final class Rehearsal {
+  private static final String NAMESPACE = "self-test";
   private static final Duration AT_MOST = Duration.ofSeconds(15);
   private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
   private static final InetAddress CLIENT = InetAddress.ofLiteral("198.18.0.1");
@@ -93,6 +101,8 @@ final class Rehearsal {
     try (Fd client = kernel.namespaces().newNetwork();
         Fd server = kernel.namespaces().newNetwork()) {
       connect(client, server);
+      // Whom no control plane has told of nobody may call.
+      agent.assume(MeshView.of(List.of(), List.of(pod("client", CLIENT), pod("server", SERVER))));
       enrol(agent, "client", client);
       enrol(agent, "server", server);
       relayed = relay(client, server);
@@ -149,6 +159,31 @@ final class Rehearsal {
     }
   }
 
+  private static Workload pod(String name, InetAddress address) {
+    return new Workload(
+        Workload.podUid(Workload.DEFAULT_CLUSTER, NAMESPACE, name),
+        NAMESPACE,
+        name,
+        List.of(address),
+        "",
+        "",
+        "",
+        Workload.DEFAULT_SERVICE_ACCOUNT,
+        Workload.DEFAULT_TRUST_DOMAIN,
+        Workload.DEFAULT_CLUSTER,
+        Locality.UNKNOWN,
+        WorkloadKind.POD,
+        name,
+        name,
+        "",
+        Tunnel.NONE,
+        true,
+        false,
+        1,
+        Map.of(),
+        PodSettings.DEFAULT);
+  }
+
   private void enrol(Agent agent, String name, Fd network) {
     // The enroller owns what it is given; ours holds the namespace until the end.
     Fd given = in(network, () -> kernel.namespaces().current());
@@ -156,7 +191,7 @@ final class Rehearsal {
       agent
           .capture()
           .enroller()
-          .add(new PodName(name, "self-test", name, "default"), given)
+          .add(new PodName(name, NAMESPACE, name, "default"), given)
           .toCompletableFuture()
           .orTimeout(AT_MOST.toSeconds(), TimeUnit.SECONDS)
           .join();

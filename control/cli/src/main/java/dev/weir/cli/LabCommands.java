@@ -192,7 +192,12 @@ final class LabCommands {
       name = "apply",
       mixinStandardHelpOptions = true,
       description = "Add objects to a lab, or change those it has.",
-      footer = {"", "Example:", "  weir lab apply -f more.yaml"})
+      footer = {
+        "",
+        "Examples:",
+        "  weir lab apply -f more.yaml",
+        "  weir lab apply -f policy.yaml   # an AccessPolicy is in force within a second"
+      })
   static final class Apply implements Callable<Integer> {
     @Mixin LabOption lab = new LabOption();
     @Mixin FileOption files = new FileOption();

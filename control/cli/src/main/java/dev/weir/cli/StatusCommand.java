@@ -4,6 +4,8 @@ import dev.weir.api.json.Json;
 import dev.weir.lab.LabClient;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -12,7 +14,8 @@ import picocli.CommandLine.Mixin;
     name = "status",
     mixinStandardHelpOptions = true,
     description = {
-      "Show what each node's agent has: its pods, its control plane, what it refused and why.",
+      "Show what each node's agent has: its pods, its control plane, its policies, what it refused",
+      "and why.",
       "Ends with 1 where an agent does not answer or is not ready."
     },
     footer = {"", "Examples:", "  weir status", "  weir status -o json | jq '.nodes[].refusals'"})
@@ -61,6 +64,7 @@ final class StatusCommand implements Callable<Integer> {
             ? new Table("NODE", "NAMESPACE", "POD", "FAST PATH", "LISTENERS", "IPS", "IDENTITY")
             : new Table("NODE", "NAMESPACE", "POD", "FAST PATH", "IP");
     Table refusals = new Table("NODE", "POD", "REASON", "COUNT");
+    Table policies = new Table("NODE", "POLICY", "DENIED", "WOULD DENY");
     StringBuilder errors = new StringBuilder();
     for (Json node : nodes) {
       String name = node.get("node").text();
@@ -130,6 +134,12 @@ final class StatusCommand implements Callable<Integer> {
         }
         pods.row(cells.toArray());
       }
+      for (Json problem : node.get("policies").get("problems").items()) {
+        errors.append(name).append(": ").append(problem.text()).append('\n');
+      }
+      Decisions.of(node.get("policies"))
+          .forEach((policy, decisions) ->
+              policies.row(name, policy, decisions.denied(), decisions.wouldDeny()));
       for (Json refusal : node.get("refusals").items()) {
         refusals.row(
             name,
@@ -142,7 +152,30 @@ final class StatusCommand implements Callable<Integer> {
     if (!pods.isEmpty()) {
       text.append("\nenrolled pods\n").append(pods.text());
     }
+    if (!policies.isEmpty()) {
+      text.append("\npolicies\n").append(policies.text());
+    }
     text.append(refusals.isEmpty() ? "\nnothing refused\n" : "\nrefused\n" + refusals.text());
     return text.toString();
+  }
+
+  /** What a policy decided against on one node. */
+  private record Decisions(long denied, long wouldDeny) {
+    static final Decisions NONE = new Decisions(0, 0);
+
+    /** By policy: those in force, and those that are gone and had decided something. */
+    static Map<String, Decisions> of(Json policies) {
+      Map<String, Decisions> all = new TreeMap<>();
+      policies.get("names").items().forEach(each -> all.put(each.text(), NONE));
+      for (Json each : policies.get("decisions").items()) {
+        boolean would = each.get("effect").text().equals("would-deny");
+        long count = each.get("count").integer();
+        all.merge(
+            each.get("policy").text(),
+            new Decisions(would ? 0 : count, would ? count : 0),
+            (a, b) -> new Decisions(a.denied + b.denied, a.wouldDeny + b.wouldDeny));
+      }
+      return all;
+    }
   }
 }

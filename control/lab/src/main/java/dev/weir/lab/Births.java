@@ -1,5 +1,6 @@
 package dev.weir.lab;
 
+import dev.weir.api.kube.AccessPolicy;
 import dev.weir.api.kube.ConfigMap;
 import dev.weir.api.kube.DaemonSet;
 import dev.weir.api.kube.Deployment;
@@ -67,6 +68,16 @@ final class Births {
       case Job job ->
           new Job(
               metadata, job.completions(), job.parallelism(), job.backoffLimit(), job.template());
+      case AccessPolicy policy ->
+          new AccessPolicy(
+              metadata,
+              policy.targets(),
+              policy.decides(),
+              policy.action(),
+              policy.shadow(),
+              policy.mtls(),
+              policy.from(),
+              policy.to());
       case EndpointSlice slice ->
           new EndpointSlice(metadata, slice.addressType(), slice.endpoints(), slice.ports());
       case Service service ->

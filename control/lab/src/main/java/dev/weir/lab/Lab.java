@@ -1,6 +1,7 @@
 package dev.weir.lab;
 
 import dev.weir.api.json.Json;
+import dev.weir.api.kube.AccessPolicy;
 import dev.weir.api.kube.AnnotationException;
 import dev.weir.api.kube.Annotations;
 import dev.weir.api.kube.Condition;
@@ -1090,6 +1091,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     shown.addAll(namespaces.values());
     shown.addAll(accounts.values());
     shown.addAll(objects.all(Service.class));
+    shown.addAll(objects.all(AccessPolicy.class));
     shown.addAll(slices);
     shown.addAll(current);
     state.show(shown);

@@ -36,6 +36,8 @@ final class Objects {
           Map.entry("configmap", "ConfigMap"),
           Map.entry("cm", "ConfigMap"),
           Map.entry("secret", "Secret"),
+          Map.entry("accesspolicy", "AccessPolicy"),
+          Map.entry("accesspolicies", "AccessPolicy"),
           Map.entry("serviceaccount", "ServiceAccount"),
           Map.entry("sa", "ServiceAccount"),
           Map.entry("namespace", "Namespace"),

@@ -218,9 +218,7 @@ final class ControlPlane implements AutoCloseable {
       log.error("these objects make no mesh; the last one stays in force", "reason", e);
       return;
     }
-    if (model.generation() > 0
-        && next.workloads().equals(model.workloads())
-        && next.services().equals(model.services())) {
+    if (model.generation() > 0 && next.sameAs(model)) {
       return;
     }
     model = next;
@@ -237,7 +235,9 @@ final class ControlPlane implements AutoCloseable {
         "services",
         next.services().size(),
         "workloads",
-        next.workloads().size());
+        next.workloads().size(),
+        "policies",
+        next.authorizations().size());
   }
 
   @Override

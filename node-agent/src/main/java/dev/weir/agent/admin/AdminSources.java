@@ -1,5 +1,6 @@
 package dev.weir.agent.admin;
 
+import dev.weir.agent.authz.Authz;
 import dev.weir.agent.capture.Joining;
 import dev.weir.agent.capture.KernelDrop;
 import dev.weir.agent.capture.Pod;
@@ -26,6 +27,7 @@ public record AdminSources(
     Mesh mesh,
     Supplier<XdsState> xds,
     Telemetry telemetry,
+    Authz authz,
     Supplier<List<Pod>> pods,
     Function<Pod, List<String>> listeners,
     Supplier<List<KernelDrop>> drops,

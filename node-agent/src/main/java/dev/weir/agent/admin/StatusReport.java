@@ -1,8 +1,10 @@
 package dev.weir.agent.admin;
 
+import dev.weir.agent.authz.Authz;
 import dev.weir.agent.capture.Joining;
 import dev.weir.agent.capture.KernelDrop;
 import dev.weir.agent.capture.Pod;
+import dev.weir.agent.config.MeshView;
 import dev.weir.agent.config.XdsState;
 import dev.weir.agent.telemetry.RefusalReport;
 import dev.weir.api.json.Json;
@@ -40,6 +42,7 @@ final class StatusReport {
         .with("joining", joining(sources.joining().get()))
         .with("pods", pods())
         .with("refusals", refusalsJson())
+        .with("policies", policies())
         .with("xds", xds(sources.xds().get()))
         .with("certificates", CertificatePage.troubles(sources.certificates().get()))
         .build();
@@ -115,6 +118,43 @@ final class StatusReport {
               .build());
     }
     return Json.of(list);
+  }
+
+  private Json policies() {
+    MeshView view = sources.mesh().current();
+    List<Json> decisions = new ArrayList<>();
+    for (Authz.Count count : sources.authz().counts()) {
+      decisions.add(
+          Json.object()
+              .with("policy", count.policy())
+              .with("effect", count.effect())
+              .with("count", count.count())
+              .build());
+    }
+    List<String> problems = new ArrayList<>();
+    for (String key : view.policies().unreadable()) {
+      problems.add("policy " + key + " cannot be read; callers that it may concern are refused");
+    }
+    for (Pod pod : sources.pods().get()) {
+      view.pod(pod.namespace(), pod.name())
+          .ifPresent(workload -> {
+            for (String key : view.policies().missing(workload)) {
+              problems.add(
+                  "policy "
+                      + key
+                      + " of "
+                      + pod.label()
+                      + " has not come; its callers are refused");
+            }
+          });
+    }
+    problems.sort(Comparator.naturalOrder());
+    return Json.object()
+        .with("count", view.policies().names().size())
+        .with("names", view.policies().names())
+        .with("decisions", Json.of(decisions))
+        .with("problems", problems)
+        .build();
   }
 
   private static Json xds(XdsState xds) {

@@ -25,6 +25,9 @@ public interface Capture extends AutoCloseable {
    */
   void addListener(PodListener listener);
 
+  /** Set before {@link #start}. Without one, nothing is kept back from the kernel. */
+  void admission(Admission admission);
+
   /** Begins: the heartbeat and the flow reader. */
   void start();
 

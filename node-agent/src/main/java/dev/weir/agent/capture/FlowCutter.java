@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.BiPredicate;
 import java.util.function.Predicate;
 
 /**
@@ -41,14 +42,22 @@ final class FlowCutter {
    * an agent are not.
    */
   int cut(Predicate<Layouts.Flow> which) {
+    return cut((tuple, flow) -> which.test(flow));
+  }
+
+  /** As {@link #cut(Predicate)}, by addresses too. */
+  int cut(BiPredicate<Layouts.Tuple, Layouts.Flow> which) {
     Map<Pod, Set<Ends>> doomed = new HashMap<>();
     flows.forEach((key, value) -> {
       Layouts.Flow flow = Layouts.Flow.of(value);
       boolean ours = flow.path() == Layouts.PATH_DIRECT || flow.path() == Layouts.PATH_JOINED;
-      if (!ours || !which.test(flow)) {
+      if (!ours) {
         return;
       }
       Layouts.Tuple tuple = Layouts.Tuple.of(key);
+      if (!which.test(tuple, flow)) {
+        return;
+      }
       Pod client = book.withNetns(flow.sourcePod());
       Pod server = book.withNetns(flow.destinationPod());
       if (client != null) {

@@ -118,10 +118,16 @@ final class KernelCapture implements Capture {
   }
 
   @Override
+  public void admission(Admission admission) {
+    verdicts.admission(admission);
+  }
+
+  @Override
   public void start() {
     heartbeat.start();
     flows.start();
     thread.every(Pods.TICK, "look after pods", pods::tick);
+    thread.every(Pods.TICK, "review what was connecting", verdicts::tick);
     thread.every(WATCH_INTERFACES, "look for new interfaces", pods::watchInterfaces);
   }
 

@@ -5,11 +5,13 @@ import dev.weir.api.model.FastPath;
 import dev.weir.bpf.Layouts;
 import dev.weir.ffi.Bpf.BpfMap;
 import dev.weir.ffi.KernelException;
+import java.net.InetSocketAddress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
 /** {@code weir_verdicts}: asked for by event loops, written on the capture thread. */
 final class KernelVerdicts implements Verdicts {
@@ -25,7 +27,14 @@ final class KernelVerdicts implements Verdicts {
   private final Heartbeat heartbeat;
   private final ArrayBlockingQueue<Request> waiting = new ArrayBlockingQueue<>(WAITING_MAX);
   private final AtomicBoolean scheduled = new AtomicBoolean();
+  private @Nullable Admission admission;
   private boolean full;
+
+  /**
+   * A verdict was taken back since the last tick. A connect that met it a moment before had not
+   * recorded its flow when flows were looked at.
+   */
+  private boolean lookAgain;
 
   KernelVerdicts(
       CaptureThread thread,
@@ -40,6 +49,11 @@ final class KernelVerdicts implements Verdicts {
     this.cutter = cutter;
     this.heartbeat = heartbeat;
     this.log = log;
+  }
+
+  /** Before anything runs. */
+  void admission(Admission now) {
+    admission = now;
   }
 
   @Override
@@ -66,7 +80,8 @@ final class KernelVerdicts implements Verdicts {
           || destination == null
           || source.identityNumber() != request.source.identityNumber()
           || destination.identityNumber() != request.destination.identityNumber()
-          || source.settings().fastPath().with(destination.settings().fastPath()) == FastPath.OFF) {
+          || source.settings().fastPath().with(destination.settings().fastPath()) == FastPath.OFF
+          || !remembers(source.identity(), destination, request.port)) {
         continue;
       }
       try {
@@ -85,6 +100,63 @@ final class KernelVerdicts implements Verdicts {
         full = true;
         return;
       }
+    }
+  }
+
+  private boolean remembers(String identity, Pod destination, int port) {
+    Admission asked = admission;
+    return asked == null || asked.remembers(identity, destination, port);
+  }
+
+  @Override
+  public void review() {
+    thread.run("review verdicts", this::reviewNow);
+  }
+
+  /** On the capture thread. */
+  void reviewNow() {
+    if (admission == null || !heartbeat.inCharge()) {
+      return;
+    }
+    int forgotten =
+        forget(key -> {
+          Pod destination = book.byNumber(key.pod());
+          if (destination == null) {
+            // A former agent's, until the enroller names it again or takes it away.
+            return false;
+          }
+          String identity = book.identity(key.identity());
+          return identity == null || !remembers(identity, destination, key.port());
+        });
+    lookAgain |= forgotten > 0;
+    cutDenied();
+  }
+
+  /** On the capture thread. */
+  void tick() {
+    if (lookAgain) {
+      lookAgain = false;
+      cutDenied();
+    }
+  }
+
+  private void cutDenied() {
+    Admission asked = admission;
+    if (asked == null) {
+      return;
+    }
+    int cut =
+        cutter.cut((tuple, flow) -> {
+          Pod destination = book.byNumber(flow.destinationPod());
+          return destination != null
+              && !asked.admits(
+                  book.remembered(flow.sourcePod()),
+                  destination,
+                  new InetSocketAddress(tuple.client(), tuple.clientPort()),
+                  new InetSocketAddress(tuple.server(), tuple.serverPort()));
+        });
+    if (cut > 0) {
+      log.info("flows ended: policy denies them now", "count", cut);
     }
   }
 

@@ -54,6 +54,16 @@ final class PodBook {
     return identities.getOrDefault(identity, 0);
   }
 
+  /** Null where no identity has the number, as one that only a former agent knew. */
+  @Nullable String identity(int number) {
+    for (Map.Entry<String, Integer> each : identities.entrySet()) {
+      if (each.getValue() == number) {
+        return each.getKey();
+      }
+    }
+    return null;
+  }
+
   void publish(Collection<Pod> pods) {
     Map<Integer, Pod> byNumber = HashMap.newHashMap(pods.size());
     Map<InetAddress, Pod> byAddress = HashMap.newHashMap(pods.size() * 2);

@@ -477,6 +477,10 @@ final class Pods implements Enroller {
         pod.addresses().stream().map(InetAddress::getHostAddress).toList(),
         "adopted",
         former != null);
+    if (former != null) {
+      // Policy may have changed while no agent lived.
+      verdicts.reviewNow();
+    }
     return one;
   }
 

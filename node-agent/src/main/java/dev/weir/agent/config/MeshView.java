@@ -1,7 +1,9 @@
 package dev.weir.agent.config;
 
+import dev.weir.agent.authz.Policies;
 import dev.weir.agent.capture.PodDirectory;
 import dev.weir.agent.capture.ServiceAddress;
+import dev.weir.api.model.Authorization;
 import dev.weir.api.model.Endpoint;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
@@ -27,7 +29,8 @@ public final class MeshView implements PodDirectory {
           PersistentMap.empty(),
           PersistentMap.empty(),
           PersistentMap.empty(),
-          PersistentMap.empty());
+          PersistentMap.empty(),
+          Policies.none());
 
   private final long generation;
   private final boolean synced;
@@ -37,6 +40,7 @@ public final class MeshView implements PodDirectory {
   private final PersistentMap<InetAddress, Service> servicesByAddress;
   private final PersistentMap<String, Service> servicesByHost;
   private final PersistentMap<String, Integer> namespaces;
+  private final Policies policies;
 
   private MeshView(
       long generation,
@@ -46,7 +50,8 @@ public final class MeshView implements PodDirectory {
       PersistentMap<String, Members> members,
       PersistentMap<InetAddress, Service> servicesByAddress,
       PersistentMap<String, Service> servicesByHost,
-      PersistentMap<String, Integer> namespaces) {
+      PersistentMap<String, Integer> namespaces,
+      Policies policies) {
     this.generation = generation;
     this.synced = synced;
     this.workloads = workloads;
@@ -55,6 +60,7 @@ public final class MeshView implements PodDirectory {
     this.servicesByAddress = servicesByAddress;
     this.servicesByHost = servicesByHost;
     this.namespaces = namespaces;
+    this.policies = policies;
   }
 
   /** Before the control plane has said anything. */
@@ -64,9 +70,18 @@ public final class MeshView implements PodDirectory {
 
   /** A whole view at once, as if one response had brought it. */
   public static MeshView of(Collection<Service> services, Collection<Workload> workloads) {
+    return of(services, workloads, List.of());
+  }
+
+  /** As {@link #of(Collection, Collection)}, with policies. */
+  public static MeshView of(
+      Collection<Service> services,
+      Collection<Workload> workloads,
+      Collection<Authorization> authorizations) {
     Change change = EMPTY.change();
     services.forEach(change::put);
     workloads.forEach(change::put);
+    authorizations.forEach(change.policies()::put);
     return change.done();
   }
 
@@ -174,6 +189,11 @@ public final class MeshView implements PodDirectory {
     return all;
   }
 
+  /** Who may call whom. */
+  public Policies policies() {
+    return policies;
+  }
+
   /** Begins the next view. */
   Change change() {
     return new Change(this);
@@ -188,6 +208,7 @@ public final class MeshView implements PodDirectory {
     private PersistentMap<InetAddress, Service> servicesByAddress;
     private PersistentMap<String, Service> servicesByHost;
     private PersistentMap<String, Integer> namespaces;
+    private Policies.@Nullable Change policies;
 
     private Change(MeshView before) {
       this.before = before;
@@ -250,13 +271,18 @@ public final class MeshView implements PodDirectory {
       }
     }
 
+    Policies.Change policies() {
+      if (policies == null) {
+        policies = before.policies.change();
+      }
+      return policies;
+    }
+
     MeshView done() {
       return done(true);
     }
 
-    /**
-     * {@code whole}: no more responses belong to this change. Who has once heard all stays synced.
-     */
+    /** {@code whole}: all has been heard once. Who has once heard all stays synced. */
     MeshView done(boolean whole) {
       return new MeshView(
           before.generation + 1,
@@ -266,7 +292,8 @@ public final class MeshView implements PodDirectory {
           members,
           servicesByAddress,
           servicesByHost,
-          namespaces);
+          namespaces,
+          policies == null ? before.policies : policies.done());
     }
 
     private void forget(Workload old, @Nullable Workload next) {

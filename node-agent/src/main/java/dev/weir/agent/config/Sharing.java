@@ -42,7 +42,8 @@ final class Sharing {
         in.hostNetwork(),
         in.capacity(),
         services(in.services()),
-        one(in.settings()));
+        one(in.settings()),
+        one(in.authorizationPolicies()));
   }
 
   private Map<String, List<ServicePort>> services(Map<String, List<ServicePort>> in) {

@@ -1,5 +1,6 @@
 package dev.weir.agent.config;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Struct;
 import com.google.protobuf.Value;
@@ -8,12 +9,14 @@ import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.metrics.MetricSource;
 import dev.weir.api.model.AddressException;
 import dev.weir.api.model.Addresses;
+import dev.weir.api.model.Authorizations;
 import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
 import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
 import dev.weir.api.proto.discovery.DeltaDiscoveryResponse;
 import dev.weir.api.proto.discovery.Node;
 import dev.weir.api.proto.discovery.Resource;
 import dev.weir.api.proto.discovery.Status;
+import dev.weir.api.proto.security.Authorization;
 import dev.weir.api.proto.workload.Address;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
@@ -80,15 +83,33 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
   private volatile XdsState state;
 
   // From here on touched by the config thread only.
-  private final Map<String, String> versions = new HashMap<>();
+  private final Followed authorizations = new Followed(Authorizations.TYPE_URL);
+  private final Followed addresses = new Followed(Addresses.TYPE_URL);
   private final Sharing sharing = new Sharing();
   private @Nullable Stream stream;
-  private long responses;
-  private long rejected;
-  private String lastRejection = "";
   private @Nullable Instant lastUpdate;
   private final AtomicLong terminations = new AtomicLong();
   private volatile boolean closed;
+
+  /** What is held of one type. */
+  private static final class Followed {
+    final String type;
+    final Map<String, String> versions = new HashMap<>();
+    long responses;
+    long rejected;
+    String lastRejection = "";
+
+    /** Whether all of it has been heard once. */
+    boolean whole;
+
+    Followed(String type) {
+      this.type = type;
+    }
+
+    XdsState.Type state() {
+      return new XdsState.Type(type, versions.size(), responses, rejected, lastRejection);
+    }
+  }
 
   private XdsClient(XdsOptions options, Log log, InstantSource clock) {
     this.options = options;
@@ -164,6 +185,19 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     return channelType;
   }
 
+  /**
+   * Takes a view as if a control plane had told it, until one does: for a rehearsal, which has
+   * none.
+   */
+  public void assume(MeshView view) {
+    thread.execute(() -> {
+      current = view;
+      for (Consumer<MeshView> listener : listeners) {
+        tell(listener, view);
+      }
+    });
+  }
+
   /** Any thread. */
   public XdsState state() {
     return state;
@@ -209,6 +243,11 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
         Exposition.Kind.GAUGE,
         "Services that the node knows.",
         view.serviceCount());
+    out.single(
+        "weir_mesh_policies",
+        Exposition.Kind.GAUGE,
+        "Policies that the node knows.",
+        view.policies().size());
   }
 
   @Override
@@ -268,7 +307,8 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
       backoff.reset();
       log.info("following the control plane", "target", options.target());
     }
-    if (!response.getTypeUrl().equals(Addresses.TYPE_URL)) {
+    Followed followed = followed(response.getTypeUrl());
+    if (followed == null) {
       from.acknowledge(
           response, "type_url: " + response.getTypeUrl() + " (expected: what was subscribed)");
       return;
@@ -277,26 +317,34 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     List<String> errors = new ArrayList<>();
     for (Resource resource : response.getResourcesList()) {
       try {
-        put(change, resource);
-        versions.put(resource.getName(), resource.getVersion());
+        put(followed, change, resource);
+        followed.versions.put(resource.getName(), resource.getVersion());
       } catch (AddressException | InvalidProtocolBufferException | IllegalArgumentException e) {
         errors.add(resource.getName() + ": " + e.getMessage());
+        if (followed == authorizations) {
+          lost(change, resource);
+        }
       }
     }
     for (String name : response.getRemovedResourcesList()) {
-      change.remove(name);
-      versions.remove(name);
+      if (followed == authorizations) {
+        change.policies().remove(name);
+      } else {
+        change.remove(name);
+      }
+      followed.versions.remove(name);
     }
-    responses++;
+    followed.responses++;
     lastUpdate = clock.instant();
     String refusal = "";
     if (!errors.isEmpty()) {
-      rejected += errors.size();
+      followed.rejected += errors.size();
       refusal = refusal(errors);
-      lastRejection = refusal;
+      followed.lastRejection = refusal;
       log.warn("control plane sent what cannot be used", "refused", errors.size(), "why", refusal);
     }
-    MeshView next = change.done(!response.getSystemVersionInfo().equals(Addresses.PARTIAL));
+    followed.whole |= !response.getSystemVersionInfo().equals(Addresses.PARTIAL);
+    MeshView next = change.done(addresses.whole && authorizations.whole);
     current = next;
     publishState(true, "");
     // First the listeners: an ACK says that the node holds it.
@@ -306,22 +354,59 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     from.acknowledge(response, refusal);
   }
 
-  private void put(MeshView.Change change, Resource resource)
+  private @Nullable Followed followed(String type) {
+    return switch (type) {
+      case Addresses.TYPE_URL -> addresses;
+      case Authorizations.TYPE_URL -> authorizations;
+      default -> null;
+    };
+  }
+
+  private void put(Followed followed, MeshView.Change change, Resource resource)
       throws InvalidProtocolBufferException {
-    if (!resource.getResource().getTypeUrl().equals(Addresses.TYPE_URL)) {
+    if (!resource.getResource().getTypeUrl().equals(followed.type)) {
       throw new AddressException("holds " + resource.getResource().getTypeUrl());
     }
     // Not Any.unpack: it asks the class by reflection for its name.
-    Address address = Address.parseFrom(resource.getResource().getValue());
-    String own = Addresses.name(address);
-    if (!own.equals(resource.getName())) {
-      throw new AddressException("names itself " + own);
+    ByteString content = resource.getResource().getValue();
+    if (followed == authorizations) {
+      Authorization authorization = Authorization.parseFrom(content);
+      named(resource, Authorizations.name(authorization));
+      change.policies().put(Authorizations.authorization(authorization));
+      return;
     }
+    Address address = Address.parseFrom(content);
+    named(resource, Addresses.name(address));
     if (address.hasWorkload()) {
       change.put(sharing.shared(Addresses.workload(address)));
     } else {
       change.put(Addresses.service(address));
     }
+  }
+
+  private static void named(Resource resource, String own) {
+    if (!own.equals(resource.getName())) {
+      throw new AddressException("names itself " + own);
+    }
+  }
+
+  /** A policy that cannot be read might deny, so what it may concern is refused. */
+  private static void lost(MeshView.Change change, Resource resource) {
+    String key = resource.getName();
+    int slash = key.indexOf('/');
+    String namespace = slash < 0 ? "" : key.substring(0, slash);
+    dev.weir.api.model.Authorization.Scope scope = dev.weir.api.model.Authorization.Scope.NAMESPACE;
+    try {
+      scope =
+          switch (Authorization.parseFrom(resource.getResource().getValue()).getScope()) {
+            case GLOBAL -> dev.weir.api.model.Authorization.Scope.MESH;
+            case WORKLOAD_SELECTOR -> dev.weir.api.model.Authorization.Scope.NAMED;
+            case NAMESPACE, UNRECOGNIZED -> scope;
+          };
+    } catch (InvalidProtocolBufferException e) {
+      // Not even its scope can be told: its namespace is.
+    }
+    change.policies().unreadable(namespace, key.substring(slash + 1), scope);
   }
 
   private void tell(Consumer<MeshView> listener, MeshView view) {
@@ -340,9 +425,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
             options.target(),
             lastUpdate,
             error,
-            List.of(
-                new XdsState.Type(
-                    Addresses.TYPE_URL, versions.size(), responses, rejected, lastRejection)));
+            List.of(addresses.state(), authorizations.state()));
   }
 
   /** One line: gRPC's code and what lies at the bottom of it. */
@@ -420,14 +503,17 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
 
     /**
      * Subscribes to everything: in delta xDS a first request that names nothing is the wildcard.
+     * Policies first: a workload that names one which has not come refuses its callers.
      */
     void begin() {
-      send(
-          DeltaDiscoveryRequest.newBuilder()
-              .setNode(node())
-              .setTypeUrl(Addresses.TYPE_URL)
-              .putAllInitialResourceVersions(versions)
-              .build());
+      send(first(authorizations).setNode(node()).build());
+      send(first(addresses).build());
+    }
+
+    private static DeltaDiscoveryRequest.Builder first(Followed followed) {
+      return DeltaDiscoveryRequest.newBuilder()
+          .setTypeUrl(followed.type)
+          .putAllInitialResourceVersions(followed.versions);
     }
 
     void acknowledge(DeltaDiscoveryResponse response, String refusal) {

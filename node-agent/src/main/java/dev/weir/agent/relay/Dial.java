@@ -1,5 +1,7 @@
 package dev.weir.agent.relay;
 
+import dev.weir.agent.authz.Call;
+import dev.weir.agent.authz.Verdict;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.route.Decision;
@@ -43,6 +45,7 @@ final class Dial implements PodSupply.Taker {
   private InetSocketAddress target;
   private @Nullable PodRelays into;
   private boolean otherFamilyTried;
+  private @Nullable Call call;
 
   /**
    * @param pod whose listener accepted
@@ -85,7 +88,9 @@ final class Dial implements PodSupply.Taker {
         InetAddress source = sourceFor(address.getAddress());
         if (there != null && source != null) {
           into = there;
-          there.supply().delivering(loop, this);
+          if (admitted(there, source)) {
+            there.supply().delivering(loop, this);
+          }
         } else {
           // Opted out this moment, or the control plane has not yet told the client's address:
           // the long way round is open to everybody.
@@ -97,9 +102,37 @@ final class Dial implements PodSupply.Taker {
     }
   }
 
+  /** Asks policy, and refuses if it says no. A pod may always call itself. */
+  private boolean admitted(PodRelays there, InetAddress source) {
+    if (!inbound && there == pod) {
+      return true;
+    }
+    Pod to = there.pod();
+    Call asked =
+        Call.of(
+            // Capture knows this node's pods by their namespaces, which nobody can forge; plaintext
+            // from elsewhere proves nothing.
+            inbound ? null : pod.pod().identity(),
+            source,
+            target.getAddress(),
+            target.getPort(),
+            view.synced() ? view.pod(to.namespace(), to.name()).orElse(null) : null);
+    call = asked;
+    Verdict verdict = relays.decide(view, asked);
+    if (!verdict.allowed()) {
+      refuse(Relays.refusalOf(verdict), verdict.detail());
+      return false;
+    }
+    if (!verdict.wouldDeny().isEmpty()) {
+      relays.connections().wouldDeny(facts(), verdict.wouldDeny());
+    }
+    return true;
+  }
+
   private void dial(InetSocketAddress address) {
     target = address;
     into = null;
+    call = null;
     pod.supply().dialling(loop, this);
   }
 
@@ -150,12 +183,15 @@ final class Dial implements PodSupply.Taker {
     InetAddress other =
         ofFamily(
             addresses, refused instanceof Inet4Address ? Inet6Address.class : Inet4Address.class);
-    if (other == null || (there != null && sourceFor(other) == null)) {
+    InetAddress source = other == null || there == null ? null : sourceFor(other);
+    if (other == null || (there != null && source == null)) {
       return false;
     }
     target = new InetSocketAddress(other, target.getPort());
-    if (there != null) {
-      there.supply().delivering(loop, this);
+    if (there != null && source != null) {
+      if (admitted(there, source)) {
+        there.supply().delivering(loop, this);
+      }
     } else {
       pod.supply().dialling(loop, this);
     }
@@ -222,6 +258,15 @@ final class Dial implements PodSupply.Taker {
             relays.connections().opened(facts()),
             pod,
             there == pod ? null : there);
+    Call admittedAs = call;
+    if (admittedAs != null && there != null) {
+      relay.call(admittedAs);
+      MeshView now = relays.view();
+      if (now != view) {
+        // Policy may have changed since it was asked, before this connection was on the list.
+        relays.judge(there, relay, now);
+      }
+    }
     // Before channelActive, which follows this listener and begins to read.
     server.pipeline().addLast(relay.server());
     relays.tuning().client(accepted);
@@ -243,7 +288,7 @@ final class Dial implements PodSupply.Taker {
   }
 
   private void refuse(Refusal reason, String detail) {
-    relays.connections().failed(facts(), Outcome.CONNECT_FAILED, detail);
+    relays.connections().failed(facts(), outcomeOf(reason), detail);
     relays.refused(pod, accepted, reason, client, route.asked(), target);
   }
 
@@ -253,6 +298,13 @@ final class Dial implements PodSupply.Taker {
       case ConnectException e when String.valueOf(e.getMessage()).contains("refused") ->
           Refusal.CONNECT_REFUSED;
       default -> Refusal.CONNECT_FAILED;
+    };
+  }
+
+  private static Outcome outcomeOf(Refusal reason) {
+    return switch (reason) {
+      case DENIED, MTLS_REQUIRED, POLICY_UNKNOWN -> Outcome.DENIED;
+      default -> Outcome.CONNECT_FAILED;
     };
   }
 

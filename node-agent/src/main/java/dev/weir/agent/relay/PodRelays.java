@@ -7,6 +7,7 @@ import io.netty.channel.socket.ServerSocketChannel;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 
 /**
  * What serves one enrolled pod: its listeners, its sockets to connect with, and its connections.
@@ -59,6 +60,10 @@ final class PodRelays {
 
   void ended(Relay relay) {
     live.remove(relay);
+  }
+
+  void forEachLive(Consumer<Relay> visitor) {
+    live.forEach(visitor);
   }
 
   int liveCount() {

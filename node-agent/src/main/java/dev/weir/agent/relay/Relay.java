@@ -1,5 +1,6 @@
 package dev.weir.agent.relay;
 
+import dev.weir.agent.authz.Call;
 import dev.weir.agent.telemetry.ConnectionMeter;
 import dev.weir.agent.telemetry.Outcome;
 import io.netty.channel.EventLoop;
@@ -19,7 +20,9 @@ final class Relay {
   private final EventLoop loop;
   private int open = 2;
   private boolean aborted;
+  private Outcome outcome = Outcome.ENDED;
   private @Nullable String error;
+  private volatile @Nullable Call call;
 
   /**
    * @param forgetsEnded see {@link Tuning#forgetsEnded}
@@ -80,6 +83,26 @@ final class Relay {
     loop.execute(this::abort);
   }
 
+  /** What policy let in; null where it was not asked. */
+  @Nullable Call call() {
+    return call;
+  }
+
+  void call(@Nullable Call now) {
+    call = now;
+  }
+
+  /** It has lost its right. Another thread. */
+  void denyLater(String why) {
+    loop.execute(() -> {
+      if (!aborted) {
+        outcome = Outcome.DENIED;
+        error = "policy denied a live connection: " + why;
+        abort();
+      }
+    });
+  }
+
   /** Something other than the network went wrong. */
   void failed(Throwable cause) {
     error = String.valueOf(cause);
@@ -92,7 +115,7 @@ final class Relay {
       abort();
     }
     if (--open == 0) {
-      meter.closed(Outcome.ENDED, error);
+      meter.closed(outcome, error);
       first.ended(this);
       if (second != null) {
         second.ended(this);

@@ -1,5 +1,8 @@
 package dev.weir.agent.relay;
 
+import dev.weir.agent.authz.Authz;
+import dev.weir.agent.authz.Call;
+import dev.weir.agent.authz.Verdict;
 import dev.weir.agent.capture.Original;
 import dev.weir.agent.capture.Originals;
 import dev.weir.agent.capture.Pod;
@@ -15,6 +18,7 @@ import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Refusals;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.api.model.FastPath;
+import dev.weir.api.model.Workload;
 import io.netty.channel.EventLoop;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.socket.ServerSocketChannel;
@@ -48,6 +52,7 @@ public final class Relays implements PodListener {
   private final Mesh mesh;
   private final Originals originals;
   private final Verdicts verdicts;
+  private final Authz authz;
   private final Connections connections;
   private final Refusals refusals;
   private final Tuning tuning;
@@ -64,6 +69,7 @@ public final class Relays implements PodListener {
       Mesh mesh,
       Originals originals,
       Verdicts verdicts,
+      Authz authz,
       Connections connections,
       Refusals refusals,
       Tuning tuning,
@@ -74,6 +80,7 @@ public final class Relays implements PodListener {
     this.mesh = mesh;
     this.originals = originals;
     this.verdicts = verdicts;
+    this.authz = authz;
     this.connections = connections;
     this.refusals = refusals;
     this.tuning = tuning;
@@ -152,6 +159,57 @@ public final class Relays implements PodListener {
       return true;
     }
     return relays.liveCount() == 0;
+  }
+
+  /**
+   * Holds every open connection against the policies of a new view and ends those that have lost
+   * their right; the others do not notice. The config thread: only the end is handed to loops.
+   */
+  public void judge(MeshView view) {
+    pods.values().forEach(relays -> relays.forEachLive(relay -> judge(relays, relay, view)));
+    leaving.values().forEach(relays -> relays.forEachLive(relay -> judge(relays, relay, view)));
+  }
+
+  /** {@code relays}: one of the two pods that the connection is listed with. */
+  void judge(PodRelays relays, Relay relay, MeshView view) {
+    Call call = relay.call();
+    Workload before = call == null ? null : call.workload();
+    // Listed with both its pods: the one that is called answers for it.
+    if (call == null || before == null || !isOf(before, relays.pod())) {
+      return;
+    }
+    Workload now = view.workload(before.uid());
+    // What the control plane knows no more is about to go, and what it said last holds.
+    Call again = now == null ? call : call.to(now);
+    relay.call(again);
+    Verdict verdict = view.policies().decide(again);
+    if (!verdict.allowed()) {
+      relay.call(null);
+      authz.ended(verdict);
+      refusals.count(relays.pod(), refusalOf(verdict));
+      relay.denyLater(verdict.detail());
+    }
+  }
+
+  private static boolean isOf(Workload workload, Pod pod) {
+    return workload.namespace().equals(pod.namespace()) && workload.name().equals(pod.name());
+  }
+
+  /** May the call be let in? */
+  Verdict decide(MeshView view, Call call) {
+    return authz.decide(view.policies(), call);
+  }
+
+  MeshView view() {
+    return mesh.current();
+  }
+
+  static Refusal refusalOf(Verdict verdict) {
+    return switch (verdict.reason()) {
+      case ALLOWED, DENIED, NOT_ALLOWED -> Refusal.DENIED;
+      case MTLS_REQUIRED -> Refusal.MTLS_REQUIRED;
+      case POLICY_UNKNOWN -> Refusal.POLICY_UNKNOWN;
+    };
   }
 
   /** Stops accepting everywhere; what is open goes on. */

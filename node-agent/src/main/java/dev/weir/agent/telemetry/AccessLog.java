@@ -5,6 +5,7 @@ import dev.weir.api.model.Workload;
 import java.io.PrintStream;
 import java.time.InstantSource;
 import java.time.temporal.ChronoUnit;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -98,7 +99,22 @@ public final class AccessLog implements AutoCloseable {
     if (now == Mode.OFF || (now == Mode.FAILURES && outcome == Outcome.ENDED && error == null)) {
       return;
     }
-    if (!queue.offer(line(facts, nanos, sent, received, outcome, error))) {
+    put(line(facts, nanos, sent, received, outcome, error));
+  }
+
+  void wouldDeny(ConnectionFacts facts, List<String> policies) {
+    if (mode == Mode.OFF) {
+      return;
+    }
+    StringBuilder line = new StringBuilder(512);
+    boolean json = begin(line, "warn", "connection would be denied");
+    parties(line, json, facts);
+    field(line, json, "policy", String.join(",", policies));
+    put(ended(line, json));
+  }
+
+  private void put(String line) {
+    if (!queue.offer(line)) {
       dropped.incrementAndGet();
     }
     if (writer == null) {
@@ -113,13 +129,26 @@ public final class AccessLog implements AutoCloseable {
       long received,
       Outcome outcome,
       @Nullable String error) {
-    boolean json = format == Format.JSON;
     boolean failed = outcome != Outcome.ENDED || error != null;
     String why = error != null ? error : failed ? "flags " + outcome.flags() : "";
     StringBuilder line = new StringBuilder(512);
+    boolean json =
+        begin(
+            line,
+            !failed ? "info" : nanos == 0 ? "warn" : "error",
+            nanos == 0 && failed ? "connection failed" : "connection complete");
+    parties(line, json, facts);
+    number(line, json, "bytes_sent", sent);
+    number(line, json, "bytes_recv", received);
+    field(line, json, "duration", nanos / 1_000_000 + "ms");
+    field(line, json, "error", why);
+    return ended(line, json);
+  }
+
+  /** Returns whether the line is JSON, as all of it must be. */
+  private boolean begin(StringBuilder line, String level, String message) {
+    boolean json = format == Format.JSON;
     String time = clock.instant().truncatedTo(ChronoUnit.MICROS).toString();
-    String message = nanos == 0 && failed ? "connection failed" : "connection complete";
-    String level = !failed ? "info" : nanos == 0 ? "warn" : "error";
     if (json) {
       line.append('{');
       field(line, true, "time", time);
@@ -129,6 +158,14 @@ public final class AccessLog implements AutoCloseable {
     } else {
       line.append(time).append(' ').append(level).append(" access ").append(message);
     }
+    return json;
+  }
+
+  private static String ended(StringBuilder line, boolean json) {
+    return json ? line.append('}').toString() : line.toString();
+  }
+
+  private static void parties(StringBuilder line, boolean json, ConnectionFacts facts) {
     Workload source = facts.source().workload();
     Workload destination = facts.destination().workload();
     Service service = facts.service();
@@ -145,14 +182,6 @@ public final class AccessLog implements AutoCloseable {
     field(line, json, "dst.cluster", destination == null ? "" : destination.cluster());
     field(
         line, json, "direction", facts.reporter() == Reporter.DESTINATION ? "inbound" : "outbound");
-    number(line, json, "bytes_sent", sent);
-    number(line, json, "bytes_recv", received);
-    field(line, json, "duration", nanos / 1_000_000 + "ms");
-    field(line, json, "error", why);
-    if (json) {
-      line.append('}');
-    }
-    return line.toString();
   }
 
   @Override

@@ -1,5 +1,7 @@
 package dev.weir.agent.telemetry;
 
+import java.util.List;
+
 /** The door for whoever carries connections. Any event loop. */
 public interface Connections {
   /** A connection is established end to end; the meter belongs to it until it is closed. */
@@ -10,4 +12,7 @@ public interface Connections {
    * reached.
    */
   void failed(ConnectionFacts facts, Outcome outcome, String error);
+
+  /** A connection that is let through, and would not be if these policies were in force. */
+  void wouldDeny(ConnectionFacts facts, List<String> policies);
 }

@@ -10,6 +10,12 @@ public enum Refusal {
   SELF_PORT("self-port"),
   NOT_ENROLLED("not-enrolled"),
   OVERLOAD("overload"),
+  /** By a policy. */
+  DENIED("denied"),
+  /** The workload takes callers with a proven identity only. */
+  MTLS_REQUIRED("mtls-required"),
+  /** A policy that concerns the workload has not come to the node. */
+  POLICY_UNKNOWN("policy-unknown"),
   DNS_MALFORMED("dns-malformed"),
   DNS_OVERLOAD("dns-overload");
 

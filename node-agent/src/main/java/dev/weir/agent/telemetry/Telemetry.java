@@ -152,6 +152,11 @@ public final class Telemetry implements Connections, Refusals, FlowSink {
   }
 
   @Override
+  public void wouldDeny(ConnectionFacts facts, List<String> policies) {
+    accessLog.wouldDeny(facts, policies);
+  }
+
+  @Override
   public void count(Pod pod, Refusal reason) {
     RefusalKey key = new RefusalKey(pod.label(), reason.label());
     AtomicLong counter = refusals.get(key);

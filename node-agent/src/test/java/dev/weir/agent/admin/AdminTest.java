@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.awaitility.Awaitility.await;
 
+import dev.weir.agent.authz.Authz;
 import dev.weir.agent.capture.Joining;
 import dev.weir.agent.capture.KernelDrop;
 import dev.weir.agent.capture.Reason;
@@ -288,6 +289,7 @@ class AdminTest {
             new XdsState(
                 true, "10.0.0.1:15010", null, "", List.of(new XdsState.Type("url", 7, 1, 0, ""))),
         telemetry,
+        new Authz(),
         List::of,
         _ -> List.of(),
         () -> List.of(new KernelDrop(null, Reason.ESCAPE, 3)),

@@ -25,6 +25,9 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -177,6 +180,65 @@ final class KernelCaptureTest {
       assertThat(socket.isConnected()).isTrue();
       await("captured again", () -> acceptsCaptured(client));
     }
+  }
+
+  @Test
+  void aReviewTakesBackWhatPolicyDeniesAndTouchesNothingElse() throws IOException {
+    int other = PORT + 1;
+    Set<Integer> denied = ConcurrentHashMap.newKeySet();
+    node.running()
+        .admission(
+            new Admission() {
+              @Override
+              public boolean remembers(String identity, Pod destination, int port) {
+                return !denied.contains(port);
+              }
+
+              @Override
+              public boolean admits(
+                  @Nullable Pod source,
+                  Pod destination,
+                  InetSocketAddress client,
+                  InetSocketAddress server) {
+                assertThat(source).isNotNull();
+                assertThat(client.getAddress()).isEqualTo(CLIENT4);
+                assertThat(server.getAddress()).isEqualTo(SERVER4);
+                return !denied.contains(server.getPort());
+              }
+            });
+    Pod client = node.enrolClient();
+    Pod server = node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    ServerSocketChannel listeningToo = node.listen(node.server, SERVER4, other);
+    try (SocketChannel doomed = direct(client, server);
+        SocketChannel doomedAccepted = listening.accept()) {
+      node.running().verdicts().allow(client, server, other);
+      node.running().verdicts().review();
+      settled();
+      try (SocketChannel kept = node.connect(node.client, SERVER4, other);
+          SocketChannel keptAccepted = listeningToo.accept()) {
+        denied.add(PORT);
+        node.running().verdicts().review();
+        assertThatThrownBy(() -> read(doomedAccepted, 1)).isInstanceOf(IOException.class);
+        assertThatThrownBy(() -> read(doomed, 1)).isInstanceOf(IOException.class);
+        write(kept, 100);
+        read(keptAccepted, 100);
+        // Neither does what was allowed a moment ago come back.
+        node.running().verdicts().allow(client, server, PORT);
+        settled();
+        try (SocketChannel again = node.connect(node.client, SERVER4, PORT)) {
+          assertThat(again.isConnected()).isTrue();
+          await("captured again", () -> acceptsCaptured(client));
+        }
+        write(kept, 100);
+        read(keptAccepted, 100);
+      }
+    }
+  }
+
+  /** What was asked of the capture thread before has been done. */
+  private void settled() {
+    var _ = TestNode.join(node.running().enroller().keep("uid-client"));
   }
 
   private boolean acceptsCaptured(Pod client) {

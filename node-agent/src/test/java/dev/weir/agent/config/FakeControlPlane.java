@@ -4,6 +4,8 @@ import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.Any;
 import dev.weir.api.model.Addresses;
+import dev.weir.api.model.Authorization;
+import dev.weir.api.model.Authorizations;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
 import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
@@ -24,15 +26,25 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
-/** A real ADS server that says what a test tells it to and remembers what it was asked. */
+/**
+ * A real ADS server that says what a test tells it to and remembers what it was asked. Of policies
+ * it says at once that there are none, unless it is told to wait.
+ */
 final class FakeControlPlane implements AutoCloseable {
   private final Server server;
   private final BlockingQueue<DeltaDiscoveryRequest> requests = new LinkedBlockingQueue<>();
   private final AtomicReference<@Nullable StreamObserver<DeltaDiscoveryResponse>> stream =
       new AtomicReference<>();
+  private final BlockingQueue<DeltaDiscoveryRequest> policyRequests = new LinkedBlockingQueue<>();
+  private final boolean saysPolicies;
   private int nonce;
 
   FakeControlPlane(int port) throws IOException {
+    this(port, true);
+  }
+
+  FakeControlPlane(int port, boolean saysPolicies) throws IOException {
+    this.saysPolicies = saysPolicies;
     server =
         NettyServerBuilder.forAddress(
                 new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), port))
@@ -61,11 +73,29 @@ final class FakeControlPlane implements AutoCloseable {
     return request;
   }
 
+  /** Of policies, acknowledgements included. */
+  DeltaDiscoveryRequest policyRequest() throws InterruptedException {
+    DeltaDiscoveryRequest request = policyRequests.poll(20, TimeUnit.SECONDS);
+    if (request == null) {
+      throw new AssertionError("no request for policies within 20 s");
+    }
+    return request;
+  }
+
+  void sendPolicies(List<Resource> resources, String... removed) {
+    sendTyped(Authorizations.TYPE_URL, "", resources, removed);
+  }
+
   String send(List<Resource> resources, String... removed) {
     return sendVersion("", resources, removed);
   }
 
   String sendVersion(String version, List<Resource> resources, String... removed) {
+    return sendTyped(Addresses.TYPE_URL, version, resources, removed);
+  }
+
+  private synchronized String sendTyped(
+      String type, String version, List<Resource> resources, String... removed) {
     StreamObserver<DeltaDiscoveryResponse> to = stream.get();
     if (to == null) {
       throw new AssertionError("nobody is connected");
@@ -73,13 +103,24 @@ final class FakeControlPlane implements AutoCloseable {
     String name = "n" + ++nonce;
     to.onNext(
         DeltaDiscoveryResponse.newBuilder()
-            .setTypeUrl(Addresses.TYPE_URL)
+            .setTypeUrl(type)
             .setNonce(name)
             .setSystemVersionInfo(version)
             .addAllResources(resources)
             .addAllRemovedResources(List.of(removed))
             .build());
     return name;
+  }
+
+  static Resource resource(Authorization authorization, String version) {
+    return Resource.newBuilder()
+        .setName(authorization.key())
+        .setVersion(version)
+        .setResource(
+            Any.newBuilder()
+                .setTypeUrl(Authorizations.TYPE_URL)
+                .setValue(Authorizations.of(authorization).toByteString()))
+        .build();
   }
 
   static Resource resource(Workload workload, String version) {
@@ -109,7 +150,14 @@ final class FakeControlPlane implements AutoCloseable {
   private final class Requests implements StreamObserver<DeltaDiscoveryRequest> {
     @Override
     public void onNext(DeltaDiscoveryRequest request) {
-      requests.add(request);
+      if (!request.getTypeUrl().equals(Authorizations.TYPE_URL)) {
+        requests.add(request);
+        return;
+      }
+      policyRequests.add(request);
+      if (saysPolicies && request.getResponseNonce().isEmpty()) {
+        sendPolicies(List.of());
+      }
     }
 
     @Override

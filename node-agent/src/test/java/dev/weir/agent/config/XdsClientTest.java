@@ -5,9 +5,14 @@ import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
+import dev.weir.agent.authz.Call;
+import dev.weir.agent.authz.Verdict;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Logs;
 import dev.weir.api.model.Addresses;
+import dev.weir.api.model.Authorization;
+import dev.weir.api.model.Authorization.Scope;
+import dev.weir.api.model.Authorizations;
 import dev.weir.api.model.Service;
 import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
 import dev.weir.api.proto.discovery.Resource;
@@ -38,9 +43,12 @@ class XdsClientTest {
   void itSubscribesToEverythingTakesWhatComesAndAcknowledges() throws Exception {
     try (FakeControlPlane control = new FakeControlPlane(0);
         XdsClient client = open(control.port())) {
-      DeltaDiscoveryRequest first = control.request();
-      assertThat(first.getTypeUrl()).isEqualTo(Addresses.TYPE_URL);
+      DeltaDiscoveryRequest first = control.policyRequest();
+      assertThat(first.getTypeUrl()).isEqualTo(Authorizations.TYPE_URL);
       assertThat(first.getResourceNamesSubscribeList()).isEmpty();
+      DeltaDiscoveryRequest second = control.request();
+      assertThat(second.getTypeUrl()).isEqualTo(Addresses.TYPE_URL);
+      assertThat(second.getResourceNamesSubscribeList()).isEmpty();
       assertThat(first.getNode().getId())
           .isEqualTo(
               "ztunnel~10.0.0.1~weir-agent-node-1.weir-system~weir-system.svc.cluster.local");
@@ -84,6 +92,101 @@ class XdsClientTest {
       control.request();
       assertThat(client.current().synced()).as("who has heard all once stays synced").isTrue();
     }
+  }
+
+  @Test
+  void itIsSyncedOnlyOncePoliciesHaveBeenHeardToo() throws Exception {
+    try (FakeControlPlane control = new FakeControlPlane(0, false);
+        XdsClient client = open(control.port())) {
+      control.request();
+      control.send(List.of(FakeControlPlane.resource(web, "1")));
+      control.request();
+      assertThat(client.current().serviceCount()).isEqualTo(1);
+      assertThat(client.current().synced()).isFalse();
+      control.policyRequest();
+      control.sendPolicies(List.of());
+      control.policyRequest();
+      assertThat(client.current().synced()).isTrue();
+    }
+  }
+
+  @Test
+  void policiesComeGoAndAreNamedToTheNextControlPlane() throws Exception {
+    FakeControlPlane first = new FakeControlPlane(0);
+    int port = first.port();
+    try (XdsClient client = open(port)) {
+      first.policyRequest();
+      first.policyRequest();
+      first.sendPolicies(
+          List.of(
+              FakeControlPlane.resource(denyAll("a", Scope.NAMED), "1"),
+              FakeControlPlane.resource(denyAll("b", Scope.NAMED), "2")));
+      assertThat(first.policyRequest().hasErrorDetail()).isFalse();
+      assertThat(client.current().policies().names()).containsExactly("shop/a", "shop/b");
+      first.sendPolicies(List.of(), "shop/a");
+      first.policyRequest();
+      assertThat(client.current().policies().names()).containsExactly("shop/b");
+      first.close();
+      await().until(() -> !client.state().connected());
+      assertThat(client.current().policies().names()).containsExactly("shop/b");
+      try (FakeControlPlane second = new FakeControlPlane(port)) {
+        assertThat(second.policyRequest().getInitialResourceVersionsMap())
+            .containsExactlyEntriesOf(Map.of("shop/b", "2"));
+      }
+    }
+  }
+
+  @Test
+  void aPolicyThatCannotBeReadClosesWhatItMayConcernUntilItCan() throws Exception {
+    try (FakeControlPlane control = new FakeControlPlane(0);
+        XdsClient client = open(control.port())) {
+      control.policyRequest();
+      control.policyRequest();
+      Resource readable = FakeControlPlane.resource(denyAll("a", Scope.NAMESPACE), "1");
+      var newer =
+          dev.weir.api.proto.security.Authorization.newBuilder()
+              .setNamespace("shop")
+              .setName("a")
+              .setScope(dev.weir.api.proto.security.Scope.NAMESPACE)
+              .addExtensions(dev.weir.api.proto.security.Extension.newBuilder().setName("layer7"))
+              .build();
+      Resource unreadable =
+          readable.toBuilder()
+              .setResource(
+                  Any.newBuilder()
+                      .setTypeUrl(Authorizations.TYPE_URL)
+                      .setValue(newer.toByteString()))
+              .build();
+      control.sendPolicies(List.of(unreadable));
+      assertThat(control.policyRequest().getErrorDetail().getMessage())
+          .contains("shop/a")
+          .contains("extension layer7")
+          .contains("cannot be enforced");
+      assertThat(client.current().policies().unreadable()).containsExactly("shop/a");
+      Call call =
+          Call.of(
+              "spiffe://cluster.local/ns/shop/sa/front",
+              InetAddress.ofLiteral("10.0.0.1"),
+              InetAddress.ofLiteral("10.0.0.2"),
+              80,
+              Meshes.pod("web-1", "web", "10.244.1.5", "web"));
+      assertThat(client.current().policies().decide(call).reason())
+          .isEqualTo(Verdict.Reason.POLICY_UNKNOWN);
+
+      control.sendPolicies(List.of(readable));
+      control.policyRequest();
+      assertThat(client.current().policies().unreadable()).isEmpty();
+      // What was good stays in force.
+      control.sendPolicies(List.of(unreadable));
+      control.policyRequest();
+      assertThat(client.current().policies().unreadable()).isEmpty();
+      assertThat(client.current().policies().decide(call).reason())
+          .isEqualTo(Verdict.Reason.ALLOWED);
+    }
+  }
+
+  private static Authorization denyAll(String name, Scope scope) {
+    return new Authorization("shop", name, scope, Authorization.Action.DENY, false, List.of());
   }
 
   @Test
@@ -148,16 +251,18 @@ class XdsClientTest {
     try (FakeControlPlane control = new FakeControlPlane(0);
         XdsClient client = open(control.port())) {
       List<Long> heard = Collections.synchronizedList(new ArrayList<>());
+      control.request();
+      // That there are no policies.
+      await().until(() -> client.current().generation() == 1);
       client.onChange(_ -> {
         throw new IllegalStateException("a room that fails");
       });
       client.onChange(view -> heard.add(view.generation()));
-      control.request();
       for (int i = 0; i < 3; i++) {
         control.send(List.of(FakeControlPlane.resource(web, "v" + i)));
         control.request();
       }
-      assertThat(heard).containsExactly(0L, 1L, 2L, 3L);
+      assertThat(heard).containsExactly(1L, 2L, 3L, 4L);
       assertThat(logged.toString(StandardCharsets.UTF_8)).contains("a room that fails");
     }
   }

@@ -2,6 +2,7 @@ package dev.weir.agent.relay;
 
 import dev.weir.agent.config.MeshView;
 import dev.weir.api.model.AppProtocol;
+import dev.weir.api.model.Authorization;
 import dev.weir.api.model.Balancing;
 import dev.weir.api.model.IpFamilies;
 import dev.weir.api.model.Locality;
@@ -15,6 +16,7 @@ import java.net.InetAddress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /** Views of small meshes. */
 public final class Meshes {
@@ -36,20 +38,51 @@ public final class Meshes {
             false,
             "",
             false);
-    List<Workload> workloads = new ArrayList<>();
+    List<Workload> workloads = new ArrayList<>(List.of(pod("client"), pod("server")));
     for (String endpoint : endpoints) {
       workloads.add(workload("w" + workloads.size(), endpoint, service, servicePort, 1));
     }
-    return MeshView.of(List.of(service), workloads);
+    return MeshView.of(List.of(service), workloads, List.of());
+  }
+
+  /** The two pods of {@link TwoPods}, under these policies; both name the named ones. */
+  static MeshView twoPods(Authorization... policies) {
+    List<String> named =
+        Stream.of(policies)
+            .filter(policy -> policy.scope() == Authorization.Scope.NAMED)
+            .map(Authorization::key)
+            .toList();
+    return MeshView.of(
+        List.of(),
+        Stream.of("client", "server")
+            .map(name -> pod(name).withAuthorizationPolicies(named))
+            .toList(),
+        List.of(policies));
+  }
+
+  private static Workload pod(String name) {
+    return workload(name, List.of(), Map.of(), 1);
   }
 
   public static Workload workload(
       String name, String address, Service service, ServicePort port, int capacity) {
+    return workload(
+        name,
+        List.of(InetAddress.ofLiteral(address)),
+        Map.of(service.key(), List.of(port)),
+        capacity);
+  }
+
+  private static Workload workload(
+      String name,
+      List<InetAddress> addresses,
+      Map<String, List<ServicePort>> services,
+      int capacity) {
     return new Workload(
         Workload.podUid(Workload.DEFAULT_CLUSTER, "test", name),
         "test",
         name,
-        List.of(InetAddress.ofLiteral(address)),
+        addresses,
         "",
         "node-1",
         "",
@@ -65,7 +98,7 @@ public final class Meshes {
         true,
         false,
         capacity,
-        Map.of(service.key(), List.of(port)),
+        services,
         PodSettings.DEFAULT);
   }
 }

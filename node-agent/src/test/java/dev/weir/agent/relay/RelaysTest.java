@@ -536,10 +536,10 @@ final class RelaysTest {
 
   @Test
   void connectionsOfADeletedPodAreReset() throws IOException {
-    pods.view = MeshView.of(List.of(), List.<Workload>of());
     try (ServerSocketChannel listener = pods.listen();
         SocketChannel client = pods.connect();
         SocketChannel server = listener.accept()) {
+      pods.view = MeshView.of(List.of(), List.<Workload>of());
       pods.relays.withdrawn(pods.server);
       assertReset(client);
       assertReset(server);

@@ -1,5 +1,6 @@
 package dev.weir.agent.relay;
 
+import dev.weir.agent.authz.Authz;
 import dev.weir.agent.capture.Original;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.capture.Verdicts;
@@ -64,7 +65,8 @@ final class TwoPods implements AutoCloseable {
   final ConcurrentLinkedQueue<String> allowed = new ConcurrentLinkedQueue<>();
   volatile InetSocketAddress target = new InetSocketAddress(0);
   volatile InetSocketAddress asked = new InetSocketAddress(0);
-  volatile MeshView view = MeshView.empty();
+  volatile MeshView view = Meshes.twoPods();
+  final Authz authz = new Authz();
 
   /** Whether the server's pod is known as one of this node. */
   volatile boolean sameNode = true;
@@ -111,6 +113,9 @@ final class TwoPods implements AutoCloseable {
           }
 
           @Override
+          public void review() {}
+
+          @Override
           public void evict(Pod destination) {}
 
           @Override
@@ -132,6 +137,7 @@ final class TwoPods implements AutoCloseable {
             mesh,
             (pod, port, v6) -> new Original(asked, target, 0),
             verdicts,
+            authz,
             new Telemetry(mesh, accessLog),
             refusals,
             new Tuning(
@@ -188,9 +194,9 @@ final class TwoPods implements AutoCloseable {
         "uid-" + number,
         "test",
         name,
-        "default",
-        "spiffe://cluster.local/ns/test/sa/default",
-        1,
+        name,
+        "spiffe://cluster.local/ns/test/sa/" + name,
+        number,
         network,
         kernel.namespaces().cookie(network),
         List.of(four, six),

@@ -2,7 +2,8 @@ package dev.weir.api.kube;
 
 /** One Kubernetes object that Weir takes. */
 public sealed interface KubeObject
-    permits ConfigMap,
+    permits AccessPolicy,
+        ConfigMap,
         DaemonSet,
         Deployment,
         EndpointSlice,

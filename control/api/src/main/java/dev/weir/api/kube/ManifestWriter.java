@@ -1,11 +1,13 @@
 package dev.weir.api.kube;
 
+import dev.weir.api.model.Cidr;
 import dev.weir.api.yaml.YamlWriter;
 import java.net.InetAddress;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Function;
@@ -58,6 +60,10 @@ public final class ManifestWriter {
     }
 
     Tree texts(String name, List<String> value) {
+      return value.isEmpty() ? this : put(name, value);
+    }
+
+    Tree numbers(String name, List<Integer> value) {
       return value.isEmpty() ? this : put(name, value);
     }
 
@@ -122,8 +128,53 @@ public final class ManifestWriter {
                   .fields);
       case Service service -> tree.put("spec", service(service).fields);
       case EndpointSlice slice -> endpointSlice(tree, slice);
+      case AccessPolicy policy -> tree.put("spec", accessPolicy(policy).fields);
     }
     return tree.fields;
+  }
+
+  private static Tree accessPolicy(AccessPolicy policy) {
+    return new Tree()
+        .list(
+            "targetRefs",
+            policy.targets(),
+            target ->
+                switch (target) {
+                  case AccessPolicy.Target.OfService service ->
+                      new Tree().put("kind", "Service").put("name", service.name());
+                  case AccessPolicy.Target.OfPods pods ->
+                      new Tree()
+                          .put("kind", "Pod")
+                          .put("selector", selector(pods.selector()).fields);
+                })
+        .text("action", policy.decides() ? word(policy.action()) : "")
+        .text("mode", policy.shadow() ? "shadow" : "")
+        .text("mtls", policy.mtls() == AccessPolicy.Mtls.UNSAID ? "" : word(policy.mtls()))
+        .list(
+            "from",
+            policy.from(),
+            from ->
+                new Tree()
+                    .texts("serviceAccounts", from.serviceAccounts())
+                    .texts("notServiceAccounts", from.notServiceAccounts())
+                    .texts("namespaces", from.namespaces())
+                    .texts("notNamespaces", from.notNamespaces())
+                    .texts("principals", from.principals())
+                    .texts("notPrincipals", from.notPrincipals())
+                    .texts("ipBlocks", texts(from.ipBlocks()))
+                    .texts("notIpBlocks", texts(from.notIpBlocks())))
+        .list(
+            "to",
+            policy.to(),
+            to -> new Tree().numbers("ports", to.ports()).numbers("notPorts", to.notPorts()));
+  }
+
+  private static String word(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT);
+  }
+
+  private static List<String> texts(List<Cidr> blocks) {
+    return blocks.stream().map(Cidr::toString).toList();
   }
 
   private static Tree metadata(Metadata metadata) {

@@ -33,7 +33,8 @@ public final class Manifests {
           kind("apps/v1", "StatefulSet", ObjectReader::statefulSet),
           kind("apps/v1", "DaemonSet", ObjectReader::daemonSet),
           kind("batch/v1", "Job", ObjectReader::job),
-          kind("discovery.k8s.io/v1", "EndpointSlice", ObjectReader::endpointSlice));
+          kind("discovery.k8s.io/v1", "EndpointSlice", ObjectReader::endpointSlice),
+          kind(AccessPolicy.API_VERSION, "AccessPolicy", PolicyReader::accessPolicy));
 
   private Manifests() {}
 
@@ -125,8 +126,7 @@ public final class Manifests {
     String apiVersion = fields.text("apiVersion");
     String name = fields.text("kind");
     if (apiVersion.startsWith(GATEWAY_GROUP)
-        || (apiVersion.startsWith(WEIR_GROUP)
-            && (name.equals("AccessPolicy") || name.equals("TrafficPolicy")))) {
+        || (apiVersion.startsWith(WEIR_GROUP) && name.equals("TrafficPolicy"))) {
       throw fields.wrong(
           "kind",
           name

@@ -234,7 +234,16 @@ final class ObjectReader {
   }
 
   private static LabelSelector selector(Fields spec, PodTemplate template) {
-    Fields selector = spec.requiredChild("selector");
+    LabelSelector result = labelSelector(spec.requiredChild("selector"));
+    if (!result.matches(template.labels())) {
+      throw spec.wrong(
+          "selector",
+          "does not match the labels of spec.template.metadata; give both the same labels");
+    }
+    return result;
+  }
+
+  static LabelSelector labelSelector(Fields selector) {
     LabelSelector result =
         new LabelSelector(
             selector.texts("matchLabels"),
@@ -257,11 +266,6 @@ final class ObjectReader {
                   return read;
                 }));
     selector.done();
-    if (!result.matches(template.labels())) {
-      throw spec.wrong(
-          "selector",
-          "does not match the labels of spec.template.metadata; give both the same labels");
-    }
     return result;
   }
 
@@ -489,7 +493,7 @@ final class ObjectReader {
     return read;
   }
 
-  private static Metadata metadata(Fields object, String kind, boolean namespaced) {
+  static Metadata metadata(Fields object, String kind, boolean namespaced) {
     Fields metadata = object.requiredChild("metadata");
     ignoreBookkeeping(metadata);
     if (metadata.has("generateName") && !metadata.has("name")) {

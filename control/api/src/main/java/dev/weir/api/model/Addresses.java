@@ -105,6 +105,7 @@ public final class Addresses {
     if (workload.capacity() != 1) {
       out.setCapacity(UInt32Value.of(workload.capacity()));
     }
+    out.addAllAuthorizationPolicies(workload.authorizationPolicies());
     // Sorted, so that equal workloads have equal bytes and so equal versions after a restart.
     new TreeMap<>(workload.services())
         .forEach((key, ports) -> {
@@ -253,7 +254,8 @@ public final class Addresses {
         in.getNetworkMode() == NetworkMode.HOST_NETWORK,
         in.hasCapacity() ? in.getCapacity().getValue() : 1,
         services,
-        settings == null ? PodSettings.DEFAULT : settings(what, settings));
+        settings == null ? PodSettings.DEFAULT : settings(what, settings),
+        in.getAuthorizationPoliciesList());
   }
 
   /**

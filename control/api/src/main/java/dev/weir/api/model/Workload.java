@@ -15,6 +15,8 @@ import java.util.Map;
  * @param healthy its readiness; where false, only services with {@link Service#publishNotReady} use
  *     it
  * @param hostNetwork its address is its node's, so no look-up by address may find it
+ * @param authorizationPolicies keys of the {@link Authorization}s that concern it by name; those of
+ *     its namespace and of the mesh concern it anyhow
  */
 public record Workload(
     String uid,
@@ -37,7 +39,8 @@ public record Workload(
     boolean hostNetwork,
     int capacity,
     Map<String, List<ServicePort>> services,
-    PodSettings settings) {
+    PodSettings settings,
+    List<String> authorizationPolicies) {
   public static final String DEFAULT_CLUSTER = "Kubernetes";
   public static final String DEFAULT_TRUST_DOMAIN = "cluster.local";
   public static final String DEFAULT_SERVICE_ACCOUNT = "default";
@@ -45,6 +48,81 @@ public record Workload(
   public Workload {
     addresses = List.copyOf(addresses);
     services = Map.copyOf(services);
+    authorizationPolicies = List.copyOf(authorizationPolicies);
+  }
+
+  /** One that no policy names. */
+  public Workload(
+      String uid,
+      String namespace,
+      String name,
+      List<InetAddress> addresses,
+      String network,
+      String node,
+      String hostname,
+      String serviceAccount,
+      String trustDomain,
+      String cluster,
+      Locality locality,
+      WorkloadKind kind,
+      String ownerName,
+      String canonicalName,
+      String canonicalRevision,
+      Tunnel tunnel,
+      boolean healthy,
+      boolean hostNetwork,
+      int capacity,
+      Map<String, List<ServicePort>> services,
+      PodSettings settings) {
+    this(
+        uid,
+        namespace,
+        name,
+        addresses,
+        network,
+        node,
+        hostname,
+        serviceAccount,
+        trustDomain,
+        cluster,
+        locality,
+        kind,
+        ownerName,
+        canonicalName,
+        canonicalRevision,
+        tunnel,
+        healthy,
+        hostNetwork,
+        capacity,
+        services,
+        settings,
+        List.of());
+  }
+
+  public Workload withAuthorizationPolicies(List<String> keys) {
+    return new Workload(
+        uid,
+        namespace,
+        name,
+        addresses,
+        network,
+        node,
+        hostname,
+        serviceAccount,
+        trustDomain,
+        cluster,
+        locality,
+        kind,
+        ownerName,
+        canonicalName,
+        canonicalRevision,
+        tunnel,
+        healthy,
+        hostNetwork,
+        capacity,
+        services,
+        settings,
+        keys);
   }
 
   public static String podUid(String cluster, String namespace, String name) {

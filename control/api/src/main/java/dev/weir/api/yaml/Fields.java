@@ -59,6 +59,18 @@ public final class Fields {
     return optional(name) != null;
   }
 
+  /** Whether the key stands there, even with nothing behind it. */
+  public boolean names(String name) {
+    known.add(name);
+    return mapping.entries().containsKey(name);
+  }
+
+  /** An error about the mapping itself. */
+  public YamlException wrongWhole(String problem) {
+    return new YamlException(
+        mapping.where(), (path.isEmpty() ? "the document" : path) + " " + problem);
+  }
+
   /** An error about one field. */
   public YamlException wrong(String name, String problem) {
     return new YamlException(where(name), path(name) + " " + problem);
@@ -249,6 +261,16 @@ public final class Fields {
       texts.add(text(items.get(i), path(name) + "[" + i + "]"));
     }
     return texts;
+  }
+
+  /** A list of whole numbers; empty if absent. */
+  public List<Integer> integers(String name, int min, int max) {
+    List<Integer> numbers = new ArrayList<>();
+    List<YamlNode> items = items(name);
+    for (int i = 0; i < items.size(); i++) {
+      numbers.add(Math.toIntExact(integer(items.get(i), path(name) + "[" + i + "]", min, max)));
+    }
+    return numbers;
   }
 
   /** A nested mapping, or null if absent. */

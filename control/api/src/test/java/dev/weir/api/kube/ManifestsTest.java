@@ -286,7 +286,6 @@ final class ManifestsTest {
   @CsvSource({
     "gateway.networking.k8s.io/v1,HTTPRoute",
     "gateway.networking.k8s.io/v1,GRPCRoute",
-    "weir.dev/v1alpha1,AccessPolicy",
     "weir.dev/v1alpha1,TrafficPolicy"
   })
   void what_this_version_cannot_enforce_is_refused(String apiVersion, String kind) {

@@ -1,5 +1,6 @@
 package dev.weir.control.mesh;
 
+import dev.weir.api.kube.AccessPolicy;
 import dev.weir.api.kube.EndpointSlice;
 import dev.weir.api.kube.Enrolment;
 import dev.weir.api.kube.KubeObject;
@@ -8,6 +9,7 @@ import dev.weir.api.kube.Node;
 import dev.weir.api.kube.OwnerReference;
 import dev.weir.api.kube.Pod;
 import dev.weir.api.model.AppProtocol;
+import dev.weir.api.model.Authorization;
 import dev.weir.api.model.Balancing;
 import dev.weir.api.model.IpFamilies;
 import dev.weir.api.model.Locality;
@@ -22,10 +24,12 @@ import java.net.Inet4Address;
 import java.net.InetAddress;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -59,6 +63,7 @@ public final class MeshCompiler {
     Map<String, Pod> pods = new LinkedHashMap<>();
     Map<String, dev.weir.api.kube.Service> services = new LinkedHashMap<>();
     Map<String, List<EndpointSlice>> slices = new HashMap<>();
+    List<AccessPolicy> accessPolicies = new ArrayList<>();
     for (KubeObject object : objects) {
       switch (object) {
         case Namespace namespace -> namespaces.put(namespace.name(), namespace);
@@ -75,9 +80,11 @@ public final class MeshCompiler {
                 .computeIfAbsent(
                     path(slice.namespace(), slice.serviceName()), _ -> new ArrayList<>(2))
                 .add(slice);
+        case AccessPolicy policy -> accessPolicies.add(policy);
         default -> {}
       }
     }
+    PolicyCompiler policies = new PolicyCompiler(accessPolicies, services::get);
     Map<String, Service> meshServices = HashMap.newHashMap(services.size());
     Answering answering = new Answering(pods, nodes);
     services.forEach((path, service) -> {
@@ -96,7 +103,8 @@ public final class MeshCompiler {
                   pod,
                   namespaces.get(pod.namespace()),
                   nodes.get(pod.spec().nodeName()),
-                  answering.byPod.getOrDefault(path, Map.of())),
+                  answering.byPod.getOrDefault(path, Map.of()),
+                  policies.of(pod, answering.namedBy.getOrDefault(path, Set.of()))),
               Workload::uid);
       workloads.put(made.uid(), made);
     });
@@ -107,7 +115,12 @@ public final class MeshCompiler {
           Workload made = same(before.workloads(), listed.workload(), Workload::uid);
           workloads.put(made.uid(), made);
         });
-    return new MeshModel(before.generation() + 1, workloads, meshServices);
+    Map<String, Authorization> authorizations = new HashMap<>();
+    policies
+        .authorizations()
+        .forEach((key, made) ->
+            authorizations.put(key, same(before.authorizations(), made, Authorization::key)));
+    return new MeshModel(before.generation() + 1, workloads, meshServices, authorizations);
   }
 
   private static <T> T same(Map<String, T> before, T made, Function<T, String> name) {
@@ -126,6 +139,10 @@ public final class MeshCompiler {
   private static final class Answering {
     final Map<String, Map<String, List<ServicePort>>> byPod = new HashMap<>();
     final Map<String, Listed> byAddress = new LinkedHashMap<>();
+
+    /** Of each pod, the Services whose slices list it, ready or not. */
+    final Map<String, Set<String>> namedBy = new HashMap<>();
+
     private final Map<String, Pod> pods;
     private final Map<String, Node> nodes;
 
@@ -139,6 +156,11 @@ public final class MeshCompiler {
       for (EndpointSlice slice : slices) {
         for (EndpointSlice.Endpoint endpoint : slice.endpoints()) {
           anyReady |= endpoint.ready();
+          if (!endpoint.pod().isEmpty()) {
+            namedBy
+                .computeIfAbsent(path(slice.namespace(), endpoint.pod()), _ -> new HashSet<>(4))
+                .add(path(service.namespace(), service.name()));
+          }
         }
       }
       for (EndpointSlice slice : slices) {
@@ -344,7 +366,8 @@ public final class MeshCompiler {
       Pod pod,
       @Nullable Namespace namespace,
       @Nullable Node node,
-      Map<String, List<ServicePort>> services) {
+      Map<String, List<ServicePort>> services,
+      List<String> authorizationPolicies) {
     Owner owner = owner(pod);
     Map<String, String> labels = pod.metadata().labels();
     String hostname =
@@ -390,7 +413,8 @@ public final class MeshCompiler {
         pod.spec().hostNetwork(),
         1,
         services,
-        Enrolment.of(pod, namespace));
+        Enrolment.of(pod, namespace),
+        authorizationPolicies);
   }
 
   private record Owner(WorkloadKind kind, String name) {}

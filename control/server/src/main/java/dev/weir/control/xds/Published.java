@@ -3,6 +3,8 @@ package dev.weir.control.xds;
 import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
 import dev.weir.api.model.Addresses;
+import dev.weir.api.model.Authorization;
+import dev.weir.api.model.Authorizations;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
 import dev.weir.api.proto.discovery.Resource;
@@ -41,12 +43,21 @@ final class Published {
     return new Published(service, resource(Addresses.of(service)));
   }
 
+  static Published of(Authorization authorization) {
+    ByteString bytes = Authorizations.of(authorization).toByteString();
+    return new Published(
+        authorization, resource(authorization.key(), Authorizations.TYPE_URL, bytes));
+  }
+
   private static Resource resource(Address address) {
-    ByteString bytes = address.toByteString();
+    return resource(Addresses.name(address), Addresses.TYPE_URL, address.toByteString());
+  }
+
+  private static Resource resource(String name, String type, ByteString bytes) {
     return Resource.newBuilder()
-        .setName(Addresses.name(address))
+        .setName(name)
         .setVersion(version(bytes))
-        .setResource(Any.newBuilder().setTypeUrl(Addresses.TYPE_URL).setValue(bytes))
+        .setResource(Any.newBuilder().setTypeUrl(type).setValue(bytes))
         .build();
   }
 
@@ -60,7 +71,7 @@ final class Published {
     }
   }
 
-  /** The Workload or Service that it was made of. */
+  /** The Workload, Service or Authorization that it was made of. */
   Object source() {
     return source;
   }
@@ -102,7 +113,8 @@ final class Published {
           aliases.add(Addresses.alias(service.network(), address));
         }
       }
-      default -> throw new IllegalStateException("a resource of " + source.getClass());
+      // Authorizations are asked for by their own name only.
+      default -> {}
     }
     return aliases;
   }

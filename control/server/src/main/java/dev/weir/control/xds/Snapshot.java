@@ -1,5 +1,6 @@
 package dev.weir.control.xds;
 
+import dev.weir.api.model.Authorization;
 import dev.weir.api.model.MeshModel;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
@@ -12,8 +13,8 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Everything that is published at one moment; unchanged resources are the same objects as in the
- * snapshot before.
+ * Everything of one type that is published at one moment; unchanged resources are the same objects
+ * as in the snapshot before.
  */
 final class Snapshot {
   static final Snapshot EMPTY = new Snapshot(0, Map.of());
@@ -51,6 +52,14 @@ final class Snapshot {
     return new Snapshot(model.generation(), next);
   }
 
+  /** {@link #next} for a snapshot of authorizations. */
+  Snapshot nextAuthorizations(MeshModel model) {
+    Map<String, Published> next = LinkedHashMap.newLinkedHashMap(model.authorizations().size());
+    new TreeMap<>(model.authorizations())
+        .forEach((key, authorization) -> next.put(key, publish(key, authorization)));
+    return new Snapshot(model.generation(), next);
+  }
+
   private Published publish(String name, Object source) {
     Published known = resources.get(name);
     if (known != null && known.source().equals(source)) {
@@ -59,6 +68,7 @@ final class Snapshot {
     return switch (source) {
       case Service service -> Published.of(service);
       case Workload workload -> Published.of(workload);
+      case Authorization authorization -> Published.of(authorization);
       default -> throw new IllegalStateException("a resource of " + source.getClass());
     };
   }

@@ -43,6 +43,12 @@ final class Subscription {
   /** What a wildcard client was told last in full; null before that. */
   private @Nullable Snapshot told;
 
+  /** What a client without wildcard was told of last. */
+  private @Nullable Snapshot toldByName;
+
+  /** Gone, and not told yet: {@link #next} was asked to keep it back. */
+  private final Set<String> kept = new LinkedHashSet<>();
+
   /**
    * What the client has: versions it came with, and for a client without wildcard what it was told
    * since.
@@ -74,8 +80,9 @@ final class Subscription {
     return acked;
   }
 
-  boolean awaiting() {
-    return !awaited.isEmpty();
+  /** Whether the client has answered all of this snapshot, but for removals kept back. */
+  boolean answered(Snapshot snapshot) {
+    return (wildcard ? told : toldByName) == snapshot && awaited.isEmpty() && !telling();
   }
 
   /**
@@ -139,15 +146,19 @@ final class Subscription {
    * The next response, or null if there is nothing to tell or one is still unanswered.
    *
    * @param difference of two snapshots; shared by all wildcard clients
+   * @param keepRemoved tell a wildcard client what is new, and what is gone only later
    */
   DeltaDiscoveryResponse.@Nullable Builder next(
-      Snapshot current, BiFunction<Snapshot, Snapshot, Snapshot.Change> difference, String nonce) {
+      Snapshot current,
+      BiFunction<Snapshot, Snapshot, Snapshot.Change> difference,
+      boolean keepRemoved,
+      String nonce) {
     if (!started || !awaited.isEmpty()) {
       return null;
     }
     if (!telling()) {
       if (wildcard) {
-        prepareWildcard(current, difference);
+        prepareWildcard(current, difference, keepRemoved);
       } else {
         prepareNamed(current);
       }
@@ -163,7 +174,9 @@ final class Subscription {
   }
 
   private void prepareWildcard(
-      Snapshot current, BiFunction<Snapshot, Snapshot, Snapshot.Change> difference) {
+      Snapshot current,
+      BiFunction<Snapshot, Snapshot, Snapshot.Change> difference,
+      boolean keepRemoved) {
     Snapshot last = told;
     Snapshot.Change change;
     if (last == null) {
@@ -178,6 +191,16 @@ final class Subscription {
       }
     } else {
       change = new Snapshot.Change(List.of(), List.of());
+    }
+    if (keepRemoved) {
+      kept.addAll(change.removed());
+      change = new Snapshot.Change(change.changed(), List.of());
+    } else if (!kept.isEmpty()) {
+      kept.addAll(change.removed());
+      // What has come back meanwhile is among the changed.
+      kept.removeIf(name -> current.get(name) != null);
+      change = new Snapshot.Change(change.changed(), List.copyOf(kept));
+      kept.clear();
     }
     if (!toAnswer.isEmpty()) {
       Map<String, Published> wanted = new LinkedHashMap<>();
@@ -195,6 +218,7 @@ final class Subscription {
   }
 
   private void prepareNamed(Snapshot current) {
+    toldByName = current;
     Map<String, Published> wanted = new LinkedHashMap<>();
     for (String name : asked) {
       for (Published resource : current.named(name)) {

@@ -2,6 +2,7 @@ package dev.weir.control.xds;
 
 import com.google.protobuf.Value;
 import dev.weir.api.model.Addresses;
+import dev.weir.api.model.Authorizations;
 import dev.weir.api.model.MeshModel;
 import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
 import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
@@ -36,6 +37,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
 /** Delta ADS: tells each node what it follows, and what changed since. */
@@ -62,7 +64,7 @@ public final class XdsServer implements AutoCloseable {
       Executors.newSingleThreadExecutor(Thread.ofPlatform().name("xds").daemon().factory());
   private final Clients clients = new Clients();
   private final AtomicBoolean pushDue = new AtomicBoolean();
-  private volatile Snapshot current = Snapshot.EMPTY;
+  private volatile State current = State.EMPTY;
   private volatile boolean published;
 
   // Below: the xds thread only.
@@ -70,6 +72,15 @@ public final class XdsServer implements AutoCloseable {
   private final Map<Snapshot, Snapshot.Change> differences = new HashMap<>();
   private @Nullable Snapshot differencesTo;
   private long nextStream;
+
+  /** What is published at one moment, by type. */
+  private record State(Snapshot addresses, Snapshot authorizations) {
+    static final State EMPTY = new State(Snapshot.EMPTY, Snapshot.EMPTY);
+
+    State next(MeshModel model) {
+      return new State(addresses.next(model), authorizations.nextAuthorizations(model));
+    }
+  }
 
   private XdsServer(InetSocketAddress listen, EventLoopGroup loops, InstantSource clock, Log log) {
     this.log = log;
@@ -118,11 +129,12 @@ public final class XdsServer implements AutoCloseable {
 
   /** The generation now in force. */
   public long generation() {
-    return current.generation();
+    return current.addresses().generation();
   }
 
   public int resources() {
-    return current.size();
+    State now = current;
+    return now.addresses().size() + now.authorizations().size();
   }
 
   public List<ClientStatus> clients() {
@@ -312,16 +324,14 @@ public final class XdsServer implements AutoCloseable {
         end(Status.INVALID_ARGUMENT.withDescription(e.getMessage()));
         return;
       }
-      advance(subscription);
+      advance();
       report();
       out.request(1);
     }
 
     void advanceAll() {
       guarded(() -> {
-        for (Subscription subscription : types.values()) {
-          advance(subscription);
-        }
+        advance();
         report();
       });
     }
@@ -339,21 +349,53 @@ public final class XdsServer implements AutoCloseable {
       }
     }
 
-    private void advance(Subscription subscription) {
+    /**
+     * Tells what may be told now. A workload must not name an authorization that the node has not:
+     * the node would refuse its callers. So new authorizations go first, the addresses follow once
+     * those are answered, and authorizations that are gone go last.
+     */
+    private void advance() {
       if (over || !published) {
         return;
       }
-      // Of other types, such as istio.security.Authorization, there are none yet, and saying so
-      // makes a ztunnel ready.
-      Snapshot now = subscription.type().equals(Addresses.TYPE_URL) ? current : Snapshot.EMPTY;
+      State now = current;
+      Subscription authorizations = types.get(Authorizations.TYPE_URL);
+      Subscription addresses = types.get(Addresses.TYPE_URL);
+      if (authorizations != null) {
+        boolean stillNamed = addresses != null && !addresses.answered(now.addresses());
+        tell(authorizations, now.authorizations(), (from, to) -> to.since(from), stillNamed);
+      }
+      if (addresses != null
+          && (authorizations == null || authorizations.answered(now.authorizations()))) {
+        tell(addresses, now.addresses(), XdsServer.this::difference, false);
+        if (authorizations != null && addresses.answered(now.addresses())) {
+          tell(authorizations, now.authorizations(), (from, to) -> to.since(from), false);
+        }
+      }
+      for (Subscription other : types.values()) {
+        if (other != authorizations && other != addresses) {
+          // There are none of other types, and who asks is told so.
+          tell(other, Snapshot.EMPTY, (from, to) -> to.since(from), false);
+        }
+      }
+      if (addresses != null) {
+        ackedVersion =
+            authorizations == null
+                ? addresses.acked()
+                : Math.min(addresses.acked(), authorizations.acked());
+      }
+    }
+
+    private void tell(
+        Subscription subscription,
+        Snapshot now,
+        BiFunction<Snapshot, Snapshot, Snapshot.Change> difference,
+        boolean keepRemoved) {
       DeltaDiscoveryResponse.Builder response =
-          subscription.next(now, XdsServer.this::difference, Long.toString(nonce + 1));
+          subscription.next(now, difference, keepRemoved, Long.toString(nonce + 1));
       if (response != null) {
         nonce++;
         out.onNext(response.build());
-      }
-      if (subscription.type().equals(Addresses.TYPE_URL)) {
-        ackedVersion = subscription.acked();
       }
     }
 

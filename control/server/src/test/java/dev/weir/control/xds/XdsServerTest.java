@@ -5,6 +5,8 @@ import static org.awaitility.Awaitility.await;
 
 import dev.weir.api.model.Addresses;
 import dev.weir.api.model.AppProtocol;
+import dev.weir.api.model.Authorization;
+import dev.weir.api.model.Authorizations;
 import dev.weir.api.model.Balancing;
 import dev.weir.api.model.Cidr;
 import dev.weir.api.model.IpFamilies;
@@ -261,6 +263,95 @@ final class XdsServerTest {
     DeltaDiscoveryResponse response = client.accept();
     assertThat(response.getTypeUrl()).isEqualTo("type.googleapis.com/istio.security.Authorization");
     assertThat(response.getResourcesList()).isEmpty();
+  }
+
+  @Test
+  void a_policy_comes_before_who_names_it_and_goes_after() throws Exception {
+    AdsClient client = client();
+    client.send(request -> request.setTypeUrl(Authorizations.TYPE_URL));
+    assertThat(client.accept().getTypeUrl()).isEqualTo(Authorizations.TYPE_URL);
+    client.subscribe();
+    client.accept();
+
+    server.publish(guarded(2, "shop/guests"));
+    DeltaDiscoveryResponse policy = client.take();
+    assertThat(AdsClient.names(policy)).containsExactly("shop/guests");
+    assertThat(policy.getTypeUrl()).isEqualTo(Authorizations.TYPE_URL);
+    assertThat(client.poll(300)).as("the pod waits until the policy is held").isNull();
+    client.ack(policy);
+    DeltaDiscoveryResponse named = client.take();
+    assertThat(AdsClient.names(named)).containsExactly(pod("front-1"));
+    client.ack(named);
+
+    // At once another policy in its stead.
+    server.publish(guarded(3, "shop/strangers"));
+    DeltaDiscoveryResponse next = client.take();
+    assertThat(AdsClient.names(next)).containsExactly("shop/strangers");
+    assertThat(next.getRemovedResourcesList()).as("still named").isEmpty();
+    client.ack(next);
+    DeltaDiscoveryResponse renamed = client.take();
+    assertThat(AdsClient.names(renamed)).containsExactly(pod("front-1"));
+    assertThat(client.poll(300)).as("until the pod names it no more").isNull();
+    client.ack(renamed);
+    DeltaDiscoveryResponse gone = client.accept();
+    assertThat(gone.getTypeUrl()).isEqualTo(Authorizations.TYPE_URL);
+    assertThat(gone.getRemovedResourcesList()).containsExactly("shop/guests");
+    await()
+        .atMost(Duration.ofSeconds(10))
+        .untilAsserted(() -> assertThat(server.clients().getFirst().ackedVersion()).isEqualTo(3));
+  }
+
+  @Test
+  void a_node_that_comes_back_is_told_of_gone_policies_last() throws Exception {
+    server.publish(guarded(2, "shop/new"));
+    AdsClient client = client();
+    client.send(request ->
+        request.setTypeUrl(Authorizations.TYPE_URL).putInitialResourceVersions("shop/old", "1"));
+    client.send(request -> request.putInitialResourceVersions(pod("front-1"), "1"));
+    DeltaDiscoveryResponse first = client.accept();
+    assertThat(AdsClient.names(first)).containsExactly("shop/new");
+    List<String> rest = new ArrayList<>(first.getRemovedResourcesList());
+    assertThat(client.accept().getTypeUrl()).isEqualTo(Addresses.TYPE_URL);
+    if (rest.isEmpty()) {
+      // Otherwise the server had not yet heard that it also follows addresses.
+      rest.addAll(client.accept().getRemovedResourcesList());
+    }
+    assertThat(rest).containsExactly("shop/old");
+  }
+
+  @Test
+  void a_policy_that_a_node_refuses_holds_back_nothing() throws Exception {
+    AdsClient client = client();
+    client.send(request -> request.setTypeUrl(Authorizations.TYPE_URL));
+    client.accept();
+    client.subscribe();
+    client.accept();
+    server.publish(guarded(2, "shop/guests"));
+    DeltaDiscoveryResponse policy = client.take();
+    client.send(request ->
+        request
+            .setTypeUrl(Authorizations.TYPE_URL)
+            .setResponseNonce(policy.getNonce())
+            .setErrorDetail(
+                dev.weir.api.proto.discovery.Status.newBuilder().setCode(3).setMessage("no")));
+    assertThat(AdsClient.names(client.accept())).containsExactly(pod("front-1"));
+  }
+
+  private static MeshModel guarded(long generation, String key) {
+    MeshModel shop = shop(generation);
+    Workload named =
+        workload("front-1", "10.244.1.2", true, FRONT).withAuthorizationPolicies(List.of(key));
+    Map<String, Workload> workloads = new HashMap<>(shop.workloads());
+    workloads.put(named.uid(), named);
+    Authorization policy =
+        new Authorization(
+            "shop",
+            key.substring("shop/".length()),
+            Authorization.Scope.NAMED,
+            Authorization.Action.DENY,
+            false,
+            List.of());
+    return new MeshModel(generation, workloads, shop.services(), Map.of(policy.key(), policy));
   }
 
   @Test

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.authz;
+
+import org.jspecify.annotations.NullMarked;
