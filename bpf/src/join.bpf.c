@@ -13,8 +13,6 @@
  * Whatever is not known (peer not met, gone, unreadable) goes by TCP; nothing is ever dropped here.
  */
 
-#define read_kernel(to, from) (bpf_probe_read_kernel(&(to), sizeof(to), &(from)) == 0)
-
 static __always_inline bool join_meet(struct weir_join *join)
 {
 	struct weir_meeting *other = bpf_map_lookup_elem(&weir_meetings, &join->toward);
@@ -26,28 +24,84 @@ static __always_inline bool join_meet(struct weir_join *join)
 	return true;
 }
 
+/* What is read through it is believed only when the peer's cookie still stands in weir_joinable. */
+static __always_inline struct tcp_sock *join_receiver(const struct weir_join *join)
+{
+	return bpf_rdonly_cast((void *)join->peer, bpf_core_type_id_kernel(struct tcp_sock));
+}
+
+struct reading {
+	__u64 receiver; /* address of its tcp_sock */
+	__u32 written;  /* where the writer's TCP stream ends */
+};
+
+static __always_inline struct tcp_sock *tcp_at(__u64 address)
+{
+	return bpf_rdonly_cast((void *)address, bpf_core_type_id_kernel(struct tcp_sock));
+}
+
+static long reader_has_left(__u32 look, void *context)
+{
+	struct reading *reading = context;
+	struct sock *receiver = (struct sock *)tcp_at(reading->receiver);
+
+	return !receiver->sk_lock.owned;
+}
+
+static long reader_has_all(__u32 look, void *context)
+{
+	struct reading *reading = context;
+
+	return tcp_at(reading->receiver)->copied_seq == reading->written;
+}
+
+/*
+ * The kernel puts a writer to sleep that finds the reader inside its socket. There it copies, which takes less time than two context
+ * switches, so a writer on another core looks for a moment before.
+ */
+static __always_inline void join_await_reader(struct reading *reading)
+{
+	if (!reader_has_left(0, reading))
+		bpf_loop(weir_joined_looks, reader_has_left, reading, 0);
+}
+
+/*
+ * All that went by TCP was read. A reader that keeps up leaves less than one message there, for ever: its next read takes that, and
+ * is worth waiting for where it is on its way and the message is long.
+ */
+static __always_inline bool join_is_drained(struct reading *reading, __u32 size)
+{
+	__u32 left = reading->written - tcp_at(reading->receiver)->copied_seq;
+
+	if (!left)
+		return true;
+	if (left >= size || size < weir_joined_worth)
+		return false;
+	bpf_loop(weir_joined_looks, reader_has_all, reading, 0);
+	return reader_has_all(0, reading);
+}
+
 /*
  * Three quarters of the receiver's buffer are for joined bytes. The rest is for the TCP window that it has advertised, which a spill
  * fills: were both to share it all, TCP would find it full, drop what it had invited, and crawl (0.05 GB/s seen). sockops keeps the
  * window that small.
  */
-static __always_inline bool join_has_room(struct weir_join *join, struct bpf_sock *sk, __u32 size)
+static __always_inline bool join_has_room(struct weir_join *join, struct bpf_sock *sk, struct reading *reading, __u32 size)
 {
-	struct sock *receiver = (struct sock *)join->peer;
-	struct tcp_sock *peer = (struct tcp_sock *)join->peer;
-	__u32 used, limit;
+	struct sock *receiver = (struct sock *)tcp_at(join->peer);
+	__u32 used = receiver->sk_backlog.rmem_alloc.counter, limit = receiver->sk_rcvbuf;
 
-	if (!read_kernel(used, receiver->sk_backlog.rmem_alloc.counter) || !read_kernel(limit, receiver->sk_rcvbuf))
-		return false;
 	limit -= limit / 4;
 	if (join->spilled) {
 		struct tcp_sock *tcp;
-		__u32 copied;
 
 		if (used > limit / 2)
 			return false;
 		tcp = bpf_skc_to_tcp_sock(sk);
-		if (!tcp || !read_kernel(copied, peer->copied_seq) || copied != tcp->write_seq)
+		if (!tcp)
+			return false;
+		reading->written = tcp->write_seq;
+		if (!join_is_drained(reading, size))
 			return false;
 	}
 	return used + size <= limit;
@@ -78,6 +132,7 @@ SEC("sk_msg")
 int weir_join(struct sk_msg_md *msg)
 {
 	struct bpf_sock *sk = msg->sk;
+	struct reading reading = {};
 	struct weir_join *join;
 	__u64 cookie;
 	__u32 size;
@@ -89,11 +144,14 @@ int weir_join(struct sk_msg_md *msg)
 		return SK_PASS;
 	if (!join->peer_cookie && !join_meet(join))
 		return SK_PASS;
+	/* What is read there is believed only when the peer's cookie still stands in weir_joinable. */
+	reading.receiver = join->peer;
 	size = msg->size;
-	if (!join_has_room(join, sk, size)) {
+	if (!join_has_room(join, sk, &reading, size)) {
 		join->spilled = 1;
 		return SK_PASS;
 	}
+	join_await_reader(&reading);
 	cookie = join->peer_cookie;
 	/* Finding the cookie proves that what was read above was that socket and no other that came to its address. */
 	if (bpf_msg_redirect_hash(msg, &weir_joinable, &cookie, BPF_F_INGRESS) != SK_PASS) {

@@ -16,8 +16,13 @@ struct sock_common {
 	unsigned long skc_flags;
 };
 
+typedef struct {
+	int owned;
+} socket_lock_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	int sk_rcvbuf;
 	__u8 sk_userlocks; /* a bit field before 6.9 */
 	struct {
@@ -49,6 +54,9 @@ struct net_device {
 
 struct sk_buff {
 	struct net_device *dev;
+	__u16 network_header; /* from head */
+	unsigned char *head;
+	unsigned char *data;
 };
 
 /* SOCK_DONE: a FIN came in. */
@@ -57,6 +65,11 @@ enum sock_flags {
 };
 
 #pragma clang attribute pop
+
+/* The packet behind a context, whose fields are then plain loads. */
+extern void *bpf_cast_to_kern_ctx(void *context) __ksym;
+/* An address taken for a kernel structure: its fields are plain loads, and one that cannot be read is 0. */
+extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym;
 
 /* Which helpers this kernel has is read from its own BTF at load. */
 enum bpf_func_id___weir {

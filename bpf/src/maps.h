@@ -6,9 +6,15 @@
 /* The agent beats once a second; three missed beats are no agent. */
 const volatile __u64 weir_beat_limit_ns = 3000000000ULL;
 /* SO_RCVBUF and SO_SNDBUF (the kernel doubles them) of joined sockets whose program set none. A large receive buffer is a long run
- * before a spill, a small send buffer a short one by TCP after it. */
+ * before a spill, a small send buffer and window a short one by TCP after it. */
 const volatile __u32 weir_joined_rcvbuf = 1 << 20;
 const volatile __u32 weir_joined_sndbuf = 1 << 17;
+/* What TCP may have under way toward such a socket. */
+const volatile __u32 weir_joined_window = 1 << 16;
+/* How often a writer looks for what a reader on another core is about to do: some 10 us at most. And from which size of a message on
+ * it looks whether TCP gets empty: a short one goes by TCP in less time. */
+const volatile __u32 weir_joined_looks = 2000;
+const volatile __u32 weir_joined_worth = 1 << 14;
 /* Events are handed over when so many bytes wait; the agent also looks by itself. Waking it for each costs a busy node 3 %. */
 const volatile __u32 weir_events_wake = 1 << 15;
 

@@ -70,14 +70,51 @@ static __always_inline enum packet tcp_read(struct __sk_buff *skb, struct syn *s
 	return PACKET_SYN;
 }
 
+struct head4 {
+	struct iphdr ip;
+	struct tcp_words tcp;
+};
+
+struct head6 {
+	struct ipv6hdr ip;
+	struct tcp_words tcp;
+};
+
+/*
+ * Nearly every packet is of an established connection and goes on after this: no call, no map, only bytes that lie in the packet's
+ * first piece. False says nothing: then the packet is read with all care. What is true here must be PACKET_OTHER there.
+ */
+static __always_inline bool packet_goes_on(struct __sk_buff *skb)
+{
+	struct sk_buff *packet = bpf_cast_to_kern_ctx(skb);
+	__u64 network = (__u64)packet->head + packet->network_header - (__u64)packet->data;
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	/* 14 behind an Ethernet header, 0 without one. */
+	if (network > ETH_HLEN)
+		return false;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct head4 *head = data + network;
+
+		if ((void *)(head + 1) > end)
+			return false;
+		return head->ip.protocol != IPPROTO_TCP ||
+		       (head->ip.ihl == 5 && !(head->ip.frag_off & (IP_MF | IP_OFFSET)) && !flags_open(head->tcp.flags));
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct head6 *head = data + network;
+
+		if ((void *)(head + 1) > end)
+			return false;
+		return head->ip.nexthdr == IPPROTO_UDP || (head->ip.nexthdr == IPPROTO_TCP && !flags_open(head->tcp.flags));
+	}
+	return true;
+}
+
 static __always_inline enum packet packet_read4(struct __sk_buff *skb, struct syn *syn)
 {
-	struct {
-		struct iphdr ip;
-		struct tcp_words tcp;
-	} head;
+	struct head4 head;
 
-	/* One call for nearly every packet: a TCP one without IP options. */
 	if (bpf_skb_load_bytes_relative(skb, 0, &head, sizeof(head), BPF_HDR_START_NET)) {
 		if (bpf_skb_load_bytes_relative(skb, 0, &head.ip, sizeof(head.ip), BPF_HDR_START_NET))
 			return PACKET_OTHER;
@@ -100,10 +137,7 @@ static __always_inline enum packet packet_read4(struct __sk_buff *skb, struct sy
 
 static __always_inline enum packet packet_read6(struct __sk_buff *skb, struct syn *syn)
 {
-	struct {
-		struct ipv6hdr ip;
-		struct tcp_words tcp;
-	} head;
+	struct head6 head;
 	bool first_fragment = false;
 	__u32 offset = sizeof(head.ip);
 	__u8 next;
@@ -165,9 +199,9 @@ static __always_inline enum packet packet_read(struct __sk_buff *skb, struct syn
  */
 static __always_inline struct weir_pod *pod_here(struct __sk_buff *skb, __u64 *cookie)
 {
-	struct sk_buff *packet = (struct sk_buff *)skb;
+	struct sk_buff *packet = bpf_cast_to_kern_ctx(skb);
 
-	*cookie = BPF_CORE_READ(packet, dev, nd_net.net, net_cookie);
+	*cookie = packet->dev->nd_net.net->net_cookie;
 	return bpf_map_lookup_elem(&weir_pods, cookie);
 }
 
@@ -259,11 +293,14 @@ int weir_ingress(struct __sk_buff *skb)
 {
 	struct weir_address *address;
 	struct weir_flow *flow;
-	struct syn syn = {};
 	struct weir_pod *pod;
 	enum packet packet;
+	struct syn syn;
 	__u64 cookie;
 
+	if (packet_goes_on(skb))
+		return TC_NEXT;
+	__builtin_memset(&syn, 0, sizeof(syn));
 	packet = packet_read(skb, &syn);
 	if (packet == PACKET_OTHER)
 		return TC_NEXT;
@@ -297,11 +334,14 @@ int weir_ingress(struct __sk_buff *skb)
 SEC("tc")
 int weir_egress(struct __sk_buff *skb)
 {
-	struct syn syn = {};
 	struct weir_pod *pod;
 	enum packet packet;
+	struct syn syn;
 	__u64 cookie;
 
+	if (packet_goes_on(skb))
+		return TC_NEXT;
+	__builtin_memset(&syn, 0, sizeof(syn));
 	packet = packet_read(skb, &syn);
 	if (packet == PACKET_OTHER || mark_is_agents(skb->mark))
 		return TC_NEXT;

@@ -100,8 +100,17 @@ static __always_inline void sock_set(struct bpf_sock_ops *ctx, int level, int op
 		bpf_setsockopt(ctx, level, option, &value, sizeof(value));
 }
 
+/* What never leaves this machine has no wire to pace for, and BBR would wait for timers between its bursts. */
+static __always_inline void sock_unpaced(struct bpf_sock_ops *ctx)
+{
+	char reno[] = "reno";
+
+	bpf_setsockopt(ctx, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno));
+}
+
 /*
- * A joined socket's TCP window stays at an eighth of its receive buffer: with overhead a quarter, what the spill rule leaves to TCP.
+ * A joined socket's TCP window stays small, and within an eighth of the receive buffer: with overhead a quarter, what the spill rule
+ * leaves to TCP. The less TCP holds, the sooner a reader that is slower than its writer has read it empty, and both are joined again.
  * The kernel forgets a clamp whenever it learns a new ratio of payload to memory (tcp_measure_rcv_mss), so it is renewed before each
  * segment that could announce more. A joined socket sends few of those.
  */
@@ -110,6 +119,8 @@ static __always_inline void window_keep(struct bpf_sock_ops *ctx, struct tcp_soc
 	struct sock *sk = (struct sock *)tcp;
 	__u32 window = (__u32)sk->sk_rcvbuf / 8;
 
+	if (window > weir_joined_window)
+		window = weir_joined_window;
 	if (tcp->window_clamp != window)
 		sock_set(ctx, IPPROTO_TCP, TCP_WINDOW_CLAMP, window);
 }
@@ -127,8 +138,6 @@ static __always_inline void join_end(struct bpf_sock_ops *ctx, struct bpf_sock *
 	struct weir_meeting meeting = {}, *other;
 	struct weir_tuple there;
 	struct weir_join *join;
-	/* What spills goes from memory to memory: there is nothing to pace, and BBR would wait for a timer between bursts. */
-	char reno[] = "reno";
 	struct tcp_sock *tcp;
 	__u64 cookie;
 
@@ -160,7 +169,7 @@ static __always_inline void join_end(struct bpf_sock_ops *ctx, struct bpf_sock *
 		sock_set(ctx, SOL_SOCKET, SO_RCVBUF, weir_joined_rcvbuf);
 	if (!sock_chose(tcp, SOCK_SNDBUF_LOCK))
 		sock_set(ctx, SOL_SOCKET, SO_SNDBUF, weir_joined_sndbuf);
-	bpf_setsockopt(ctx, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno));
+	sock_unpaced(ctx);
 	window_keep(ctx, tcp);
 	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 }
@@ -187,6 +196,8 @@ static __always_inline void active_established(struct bpf_sock_ops *ctx, struct 
 	}
 	if (socket && socket->path != WEIR_PATH_AGENT)
 		return;
+	/* To the agent, or from the agent into the pod: over lo. */
+	sock_unpaced(ctx);
 	cookie = bpf_get_netns_cookie(ctx);
 	if (socket)
 		original_publish(ctx, socket, cookie, &here);
@@ -204,7 +215,12 @@ static __always_inline void passive_established(struct bpf_sock_ops *ctx, struct
 	struct weir_tuple here, there;
 	struct weir_flow *flow;
 
-	if (!pod || !pod_may_join(pod))
+	if (!pod)
+		return;
+	/* The agent's end of a captured connection, and the program's end of one that the agent delivers. */
+	if (ctx->local_port == WEIR_PORT_OUTBOUND || sk->mark == WEIR_MARK_DELIVER)
+		sock_unpaced(ctx);
+	if (!pod_may_join(pod))
 		return;
 	tuple_from_here(ctx, &here);
 	tuple_reverse(&here, &there);

@@ -292,9 +292,15 @@ class JoinTest {
     assertThat(stopped).isLessThan(sent);
     client.configureBlocking(true);
     read(server, (int) sent);
+    // The kernel keeps the verdict of a message that it could not push whole (tcp_bpf_send_verdict
+    // leaves psock->eval), so one more may go by TCP unasked.
     write(client, 1_000);
     read(server, 1_000);
-    assertThat(flow().joinedSent()).isEqualTo(stopped + 1_000);
+    long again = flow().joinedSent();
+    write(client, 1_000);
+    read(server, 1_000);
+    assertThat(flow().joinedSent()).isEqualTo(again + 1_000);
+    assertThat(again).isBetween(stopped, stopped + 1_000);
   }
 
   @Test
