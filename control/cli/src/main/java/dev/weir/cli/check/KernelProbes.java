@@ -42,8 +42,8 @@ final class KernelProbes {
         required(
             "WEIR-K001",
             "foundations",
-            "Linux 5.10 or newer",
-            "run a newer kernel: 6.6 or newer has all that Weir can use",
+            "Linux 6.6 or newer",
+            "run a newer kernel: tcx links, which hold the programs of a pod's interfaces, came with 6.6",
             KernelProbes::release));
     probes.add(
         required(
@@ -310,7 +310,7 @@ final class KernelProbes {
 
   private static Finding release() throws IOException {
     String release = Files.readString(Path.of("/proc/sys/kernel/osrelease")).strip();
-    return atLeast(release, 5, 10) ? Finding.ok(release) : Finding.missing(release);
+    return atLeast(release, 6, 6) ? Finding.ok(release) : Finding.missing(release);
   }
 
   static boolean atLeast(String release, int major, int minor) {
