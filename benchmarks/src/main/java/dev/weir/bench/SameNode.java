@@ -2,7 +2,6 @@ package dev.weir.bench;
 
 import dev.weir.api.json.Json;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -105,12 +104,7 @@ final class SameNode {
   }
 
   static String yaml(Path load) throws IOException {
-    try (var in = SameNode.class.getResourceAsStream("same-node.yaml")) {
-      if (in == null) {
-        throw new IOException("same-node.yaml is missing from the jar");
-      }
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8).replace("LOAD", load.toString());
-    }
+    return Resources.text("same-node.yaml").replace("LOAD", load.toString());
   }
 
   List<Figure> measure() throws IOException {

@@ -2,8 +2,7 @@ package dev.weir.bench;
 
 import dev.weir.api.json.Json;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
@@ -12,7 +11,6 @@ import java.util.concurrent.locks.LockSupport;
 record Status(Json json) {
   private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(20);
   private static final long LOOK_AGAIN_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
-  private static final int CLOCK_TICKS_PER_SECOND = 100;
 
   interface Condition {
     boolean holds() throws IOException;
@@ -22,13 +20,19 @@ record Status(Json json) {
     return new Status(Json.parse(weir.run("lab", "status", "--name", weir.lab(), "-o", "json")));
   }
 
-  String ip(String pod) throws IOException {
+  record PodEntry(String ip, String netns) {}
+
+  PodEntry pod(String pod) throws IOException {
     for (Json each : json.get("pods").items()) {
       if (each.get("name").text().equals(pod)) {
-        return each.get("ips").items().getFirst().text();
+        return new PodEntry(each.get("ips").items().getFirst().text(), each.get("netns").text());
       }
     }
     throw new IOException("the lab has no pod " + pod);
+  }
+
+  String ip(String pod) throws IOException {
+    return pod(pod).ip;
   }
 
   String clusterIp(String service) throws IOException {
@@ -59,13 +63,15 @@ record Status(Json json) {
     }
   }
 
-  /** User and system time of the node's agent so far. */
+  /** The agents, node by node. */
+  List<ProxyProcess> agents() {
+    return json.get("nodes").items().stream()
+        .map(node -> new ProxyProcess(node.get("agent").get("pid").integer()))
+        .toList();
+  }
+
+  /** User and system time of the first node's agent so far. */
   double agentCpuMillis() throws IOException {
-    long pid = json.get("nodes").items().getFirst().get("agent").get("pid").integer();
-    String stat = Files.readString(Path.of("/proc/" + pid + "/stat"));
-    String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
-    return (Long.parseLong(fields[11]) + Long.parseLong(fields[12]))
-        * 1000.0
-        / CLOCK_TICKS_PER_SECOND;
+    return agents().getFirst().cpuMillis();
   }
 }

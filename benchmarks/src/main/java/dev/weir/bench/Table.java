@@ -6,9 +6,13 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 
-/** Figures for people (a block a metric, each variant against no mesh) and for programs (JSON). */
+/**
+ * Figures for people (a block a metric, each variant against those to compare with) and for
+ * programs (JSON).
+ */
 final class Table {
-  private static final String BASELINE = "no mesh";
+  /** What others are compared with, where it was measured. */
+  private static final List<String> BASELINES = List.of("no mesh", "Envoy pair", "alone");
 
   private Table() {}
 
@@ -23,12 +27,6 @@ final class Table {
                 Collectors.groupingBy(Figure::metric, LinkedHashMap::new, Collectors.toList()));
     StringBuilder out = new StringBuilder();
     byMetric.forEach((metric, rows) -> {
-      double baseline =
-          rows.stream()
-              .filter(row -> row.variant().equals(BASELINE))
-              .mapToDouble(Figure::median)
-              .findFirst()
-              .orElse(0);
       out.append(
           "%s (%s, %d rounds)%n"
               .formatted(metric, rows.getFirst().unit(), rows.getFirst().rounds()));
@@ -41,11 +39,23 @@ final class Table {
                 Figure.number(row.median()),
                 Figure.number(row.min()),
                 Figure.number(row.max()),
-                baseline > 0
-                    ? String.format(Locale.ROOT, "  %.2fx", row.median() / baseline)
-                    : ""));
+                ratios(row, rows)));
       }
     });
     return out.toString().stripTrailing();
+  }
+
+  private static String ratios(Figure row, List<Figure> rows) {
+    StringBuilder out = new StringBuilder();
+    for (String baseline : BASELINES) {
+      rows.stream()
+          .filter(each -> each.variant().equals(baseline) && each.median() > 0)
+          .filter(each -> !each.variant().equals(row.variant()))
+          .forEach(each ->
+              out.append(
+                  String.format(
+                      Locale.ROOT, "  %.2fx of %s", row.median() / each.median(), baseline)));
+    }
+    return out.toString();
   }
 }

@@ -24,12 +24,13 @@ final class Weir implements AutoCloseable {
     return lab;
   }
 
-  static Weir up(Path home, String lab, String yaml) throws IOException {
+  static Weir up(Path home, String lab, int nodes, String yaml) throws IOException {
     Weir weir = new Weir(home.resolve("weir"), lab);
     Path file = Files.createTempFile("weir-bench-", ".yaml");
     try {
       Files.writeString(file, yaml);
-      weir.run("lab", "up", "--name", lab, "--nodes", "1", "-f", file.toString());
+      weir.run(
+          "lab", "up", "--name", lab, "--nodes", Integer.toString(nodes), "-f", file.toString());
     } finally {
       Files.delete(file);
     }
@@ -74,6 +75,15 @@ final class Weir implements AutoCloseable {
         new ArrayList<>(List.of("lab", "exec", "--name", lab, "-n", "bench", pod, "--"));
     args.addAll(command);
     return run(args.toArray(String[]::new));
+  }
+
+  /** Starts a command in a pod that ends when its stdin does; its stderr is ours. */
+  Process start(String pod, List<String> command) throws IOException {
+    List<String> line =
+        new ArrayList<>(
+            List.of(launcher.toString(), "lab", "exec", "--name", lab, "-n", "bench", pod, "--"));
+    line.addAll(command);
+    return new ProcessBuilder(line).redirectError(ProcessBuilder.Redirect.INHERIT).start();
   }
 
   void annotate(String object, String... changes) throws IOException {

@@ -61,7 +61,7 @@ final class Commands {
         "By the launcher, on this checkout:",
         "  build        Build all that is older than its sources, and the caches for fast starts.",
         "  test         Build, then run every test: weir test [-k NAME].",
-        "  bench        Measure: weir bench same-node [--quick] [-o json].",
+        "  bench        Measure: weir bench same-node, cross-node, fairness [--quick].",
         "",
         "Examples:",
         "  weir check                 what this kernel and machine can do",

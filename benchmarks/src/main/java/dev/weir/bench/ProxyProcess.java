@@ -1,0 +1,47 @@
+package dev.weir.bench;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** A proxy under test, an agent or an Envoy, as /proc knows it. */
+record ProxyProcess(long pid) {
+  // sysconf(_SC_CLK_TCK) is 100 on every Linux that Java runs on.
+  private static final int CLOCK_TICKS_PER_SECOND = 100;
+
+  /** User and system time so far. */
+  double cpuMillis() throws IOException {
+    String stat = Files.readString(Path.of("/proc/" + pid + "/stat"));
+    String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
+    return (Long.parseLong(fields[11]) + Long.parseLong(fields[12]))
+        * 1000.0
+        / CLOCK_TICKS_PER_SECOND;
+  }
+
+  double residentKiB() throws IOException {
+    for (String line : Files.readAllLines(Path.of("/proc/" + pid + "/status"))) {
+      if (line.startsWith("VmRSS:")) {
+        return Double.parseDouble(line.replaceAll("[^0-9]", ""));
+      }
+    }
+    throw new IOException("process " + pid + " has ended");
+  }
+
+  /** Every thread of it onto these cores, as {@code taskset -c} writes them. */
+  void runOn(String cores) throws IOException {
+    Process taskset =
+        new ProcessBuilder("taskset", "-a", "-c", "-p", cores, Long.toString(pid))
+            .redirectErrorStream(true)
+            .start();
+    String said = new String(taskset.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    try {
+      if (taskset.waitFor() != 0) {
+        throw new IOException("process %d onto cores %s: %s".formatted(pid, cores, said.strip()));
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException("interrupted while moving process " + pid, e);
+    }
+  }
+}
