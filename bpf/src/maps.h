@@ -3,7 +3,7 @@
 #ifndef WEIR_MAPS_H
 #define WEIR_MAPS_H
 
-/* The agent beats once a second; three missed beats are no agent. */
+/* The agent beats four times a second; none for three seconds is no agent. */
 const volatile __u64 weir_beat_limit_ns = 3000000000ULL;
 /* SO_RCVBUF and SO_SNDBUF (the kernel doubles them) of joined sockets whose program set none. A large receive buffer is a long run
  * before a spill, a small send buffer and window a short one by TCP after it. */

@@ -180,14 +180,17 @@ struct weir_cidr_key {
 	struct weir_addr addr;
 };
 
-/* Map weir_control, ARRAY[1], mmapable: the agent writes, programs read. */
+/* Map weir_control, ARRAY[1], mmapable: agents write, programs read the first two fields. */
 enum weir_control_flag {
 	WEIR_CONTROL_JOINING = 1 << 0, /* the self-test passed on this kernel */
 };
 struct weir_control {
 	__u64 beat_ns; /* CLOCK_MONOTONIC of the last sign of life, 0: none yet */
 	__u32 flags;
-	__u32 generation; /* of the agent that beats */
+	__u32 agent;        /* number of the agent in charge, the one that beats */
+	__u64 next_beat_ns; /* the same of an agent that starts beside it */
+	__u32 next;         /* that agent's number, 0: none */
+	__u32 next_asks;    /* 1: it serves all pods and asks for the charge */
 };
 
 /* Map weir_drops, PERCPU_HASH: {pod, reason} -> __u64. Pod 0: not attributable. */

@@ -238,7 +238,10 @@ public final class Layouts {
   // struct weir_control, at offsets, since it is written in place through a mapping
   public static final int CONTROL_BEAT_NANOS = 0;
   public static final int CONTROL_FLAGS = 8;
-  public static final int CONTROL_GENERATION = 12;
+  public static final int CONTROL_AGENT = 12;
+  public static final int CONTROL_NEXT_BEAT_NANOS = 16;
+  public static final int CONTROL_NEXT = 24;
+  public static final int CONTROL_NEXT_ASKS = 28;
   public static final int CONTROL_FLAG_JOINING = 1;
 
   // struct weir_drop_key

@@ -164,8 +164,14 @@ class LayoutsTest {
         .isEqualTo(new Btf.Member("beat_ns", Layouts.CONTROL_BEAT_NANOS));
     assertThat(control.members().get("flags"))
         .isEqualTo(new Btf.Member("flags", Layouts.CONTROL_FLAGS));
-    assertThat(control.members().get("generation"))
-        .isEqualTo(new Btf.Member("generation", Layouts.CONTROL_GENERATION));
+    assertThat(control.members().get("agent"))
+        .isEqualTo(new Btf.Member("agent", Layouts.CONTROL_AGENT));
+    assertThat(control.members().get("next_beat_ns"))
+        .isEqualTo(new Btf.Member("next_beat_ns", Layouts.CONTROL_NEXT_BEAT_NANOS));
+    assertThat(control.members().get("next"))
+        .isEqualTo(new Btf.Member("next", Layouts.CONTROL_NEXT));
+    assertThat(control.members().get("next_asks"))
+        .isEqualTo(new Btf.Member("next_asks", Layouts.CONTROL_NEXT_ASKS));
     assertThat(Layouts.CONTROL_FLAG_JOINING).isEqualTo(btf.constant("WEIR_CONTROL_JOINING"));
   }
 

@@ -3,6 +3,7 @@ package dev.weir.agent;
 import dev.weir.agent.admin.Admin;
 import dev.weir.agent.admin.AdminOptions;
 import dev.weir.agent.admin.AdminSources;
+import dev.weir.agent.admin.Standing;
 import dev.weir.agent.authz.Authz;
 import dev.weir.agent.capture.Capture;
 import dev.weir.agent.capture.CaptureOptions;
@@ -49,6 +50,10 @@ final class Agent implements AutoCloseable {
   static final String VERSION = "0.1.0";
 
   private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+  private static final long QUEUES_ARE_READ_NANOS = TimeUnit.MILLISECONDS.toNanos(250);
+
+  // As long as the lab waits for an agent; a rollout waits longer, and ends us when it is ready.
+  private static final long HEIR_SERVES_WITHIN_NANOS = TimeUnit.SECONDS.toNanos(30);
 
   // Without a control plane the agent is not ready for long, and joining is worth knowing of.
   private static final long TEST_ANYHOW_NANOS = TimeUnit.SECONDS.toNanos(5);
@@ -68,7 +73,9 @@ final class Agent implements AutoCloseable {
   /** What has started, last first. */
   private final Deque<AutoCloseable> started = new ArrayDeque<>();
 
+  private volatile boolean serving;
   private volatile boolean draining;
+  private volatile long drainsUntil;
   private boolean uninstalling;
 
   /**
@@ -168,6 +175,7 @@ final class Agent implements AutoCloseable {
                   wallet::certificates,
                   transport.name(),
                   this::notReady,
+                  this::standing,
                   quit,
                   logs),
               logs.room("admin"));
@@ -178,7 +186,7 @@ final class Agent implements AutoCloseable {
       capture.addListener(names);
       capture.flows().sink(telemetry);
       capture.admission(policy);
-      capture.start();
+      capture.start(charge());
       xds.onChange(this::follow);
       zds.start();
       started.push(zds);
@@ -314,6 +322,8 @@ final class Agent implements AutoCloseable {
     }
     capture.testJoining();
     if (!draining) {
+      serving = true;
+      capture.takeCharge();
       log.info(
           "ready",
           "node",
@@ -329,19 +339,86 @@ final class Agent implements AutoCloseable {
     }
   }
 
-  /** Takes no more connections and lets those that are open end, for so long at most. */
-  void drain(Duration atMost) {
-    draining = true;
+  private Capture.ChargeListener charge() {
+    return new Capture.ChargeListener() {
+      // The first time, or again since a successor died.
+      @Override
+      public void taken() {
+        zds.comeBack();
+      }
+
+      @Override
+      public void lost() {
+        zds.stayAway();
+      }
+    };
+  }
+
+  private Standing standing() {
+    long left = draining ? drainsUntil - System.nanoTime() : 0;
+    return new Standing(
+        draining
+            ? Standing.State.DRAINING
+            : serving ? Standing.State.READY : Standing.State.STARTING,
+        capture.inCharge(),
+        relays.liveCount(),
+        TimeUnit.NANOSECONDS.toSeconds(Math.max(0, left)));
+  }
+
+  /**
+   * Takes no more connections and lets those that are open end.
+   *
+   * @param succeeded for how long at most where another agent has taken over
+   * @param alone the same where there is none
+   */
+  void drain(Duration succeeded, Duration alone) {
+    awaitHeir();
+    boolean another = capture.isSucceeded();
+    Duration atMost = another ? succeeded : alone;
     long deadline = System.nanoTime() + atMost.toNanos();
-    log.info("draining", "connections", relays.liveCount(), "seconds", atMost.toSeconds());
+    drainsUntil = deadline;
+    draining = true;
+    capture.retire();
+    zds.stayAway();
+    log.info(
+        "draining",
+        "connections",
+        relays.liveCount(),
+        "seconds",
+        atMost.toSeconds(),
+        "successor",
+        another);
     relays.drain();
-    while (relays.liveCount() > 0 && System.nanoTime() - deadline < 0) {
+    if (another) {
+      names.drain();
+      admin.leavePorts();
+      // What is in a queue is read before it is asked whether anything is left.
+      LockSupport.parkNanos(QUEUES_ARE_READ_NANOS);
+    }
+    while (isBusy(another) && System.nanoTime() - deadline < 0) {
       LockSupport.parkNanos(LOOK_NANOS);
     }
     int left = relays.liveCount();
     if (left > 0) {
       log.warn("connections are reset: they did not end in time", "connections", left);
       relays.abortAll();
+    } else {
+      log.info("drained");
+    }
+  }
+
+  private boolean isBusy(boolean another) {
+    return relays.liveCount() > 0 || (another && names.liveCount() > 0);
+  }
+
+  /** One that starts beside this agent takes over, if only it is given the time. */
+  private void awaitHeir() {
+    long deadline = System.nanoTime() + HEIR_SERVES_WITHIN_NANOS;
+    if (capture.inCharge() && capture.hasHeir()) {
+      log.info("told to end: another agent is starting and will take over");
+    }
+    while (capture.inCharge() && capture.hasHeir() && System.nanoTime() - deadline < 0) {
+      LockSupport.parkNanos(LOOK_NANOS);
     }
   }
 

@@ -58,6 +58,20 @@ final class DnsOfPods implements PodListener {
     }
   }
 
+  /** Another agent answers new questions; what was asked here is answered. */
+  void drain() {
+    served.values().forEach(each -> each.serving().drain());
+  }
+
+  /** Questions and connections that are open. Waits for event loops. */
+  int liveCount() {
+    int count = 0;
+    for (Served each : served.values()) {
+      count += each.serving().liveCount();
+    }
+    return count;
+  }
+
   List<String> listeners(Pod pod) {
     Served serving = served.get(pod.number());
     return serving == null ? List.of() : serving.serving().listeners();
@@ -75,6 +89,11 @@ final class DnsOfPods implements PodListener {
       public ServerSocketChannel listen(
           EventLoop loop, InetSocketAddress address, ChannelHandler handler) {
         return sockets.listen(pod.netns(), loop, address, false, handler);
+      }
+
+      @Override
+      public void stopTaking(DatagramChannel socket) {
+        PodSockets.stopTaking(socket);
       }
 
       @Override

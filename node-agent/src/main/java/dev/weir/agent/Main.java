@@ -78,7 +78,7 @@ public final class Main {
             Thread.ofPlatform()
                 .name("drain")
                 .unstarted(() -> {
-                  agent.drain(options.drain());
+                  agent.drain(options.drain(), options.drainAlone());
                   agent.close();
                 }));
     agent.awaitReady(startNanos);

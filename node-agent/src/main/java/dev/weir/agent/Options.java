@@ -23,7 +23,8 @@ import org.jspecify.annotations.Nullable;
  * @param workers event loops
  * @param adminSocket of the admin door for users of the machine, null for none
  * @param identity where certificates come from; null for nowhere
- * @param drain how long open connections may go on after SIGTERM
+ * @param drain how long open connections may go on after SIGTERM where a successor serves
+ * @param drainAlone the same where none does
  * @param selfTestOnly try out the kernel and the rooms on throwaway namespaces, then end
  */
 record Options(
@@ -41,6 +42,7 @@ record Options(
     Level logLevel,
     @Nullable IdentityOptions identity,
     Duration drain,
+    Duration drainAlone,
     boolean selfTestOnly) {
 
   static final String USAGE =
@@ -65,7 +67,10 @@ record Options(
         --root-check SECONDS     notice a change of the trusted roots within this time (default 300)
         --crl FILE               certificates that are revoked; read again when it changes
         --log-level L            error, warn, info (default) or debug
-        --drain SECONDS          how long open connections may go on after SIGTERM (default 5)
+        --drain SECONDS          how long open connections may go on after SIGTERM where another
+                                 agent has taken over (default 3600). Kubernetes kills the pod after
+                                 its terminationGracePeriodSeconds, whatever is said here
+        --drain-alone SECONDS    the same where no other agent serves the node (default 5)
         --self-test-only         try the rooms in throwaway namespaces, print what was found, end
         --help                   this text
 
@@ -73,6 +78,7 @@ record Options(
                  --cgroup /sys/fs/cgroup --bpffs /sys/fs/bpf/weir
       """;
 
+  private static final int MOST_SECONDS = 86_400;
   private static final Path RESOLV_CONF = Path.of("/etc/resolv.conf");
 
   private static final Set<String> WITH_VALUE =
@@ -95,7 +101,8 @@ record Options(
           "--root-check",
           "--crl",
           "--log-level",
-          "--drain");
+          "--drain",
+          "--drain-alone");
   private static final List<String> NEEDED =
       List.of("--node", "--zds", "--xds", "--cgroup", "--bpffs");
 
@@ -160,7 +167,8 @@ record Options(
         upstreams(selfTestOnly ? "127.0.0.1:1" : given.get("--dns-upstream")),
         level(given.getOrDefault("--log-level", "info")),
         identity(given),
-        Duration.ofSeconds(number("--drain", given.getOrDefault("--drain", "5"), 0, 3600)),
+        seconds("--drain", given.getOrDefault("--drain", "3600")),
+        seconds("--drain-alone", given.getOrDefault("--drain-alone", "5")),
         selfTestOnly);
   }
 
@@ -181,6 +189,7 @@ record Options(
         logLevel,
         identity,
         drain,
+        drainAlone,
         selfTestOnly);
   }
 
@@ -210,6 +219,10 @@ record Options(
         Duration.ofSeconds(
             number("--root-check", given.getOrDefault("--root-check", "300"), 1, 86_400)),
         crl == null ? null : Path.of(crl));
+  }
+
+  private static Duration seconds(String option, String text) {
+    return Duration.ofSeconds(number(option, text, 0, MOST_SECONDS));
   }
 
   private static String transport(String name) {

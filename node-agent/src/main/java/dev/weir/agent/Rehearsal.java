@@ -111,7 +111,7 @@ final class Rehearsal {
       }
       joining = awaitJoining(agent);
     } finally {
-      agent.drain(Duration.ZERO);
+      agent.drain(Duration.ZERO, Duration.ZERO);
       agent.uninstall();
     }
     System.out.println(report(agent.transport(), relayed, joining).toPrettyJson());

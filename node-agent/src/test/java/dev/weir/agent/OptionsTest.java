@@ -39,7 +39,8 @@ final class OptionsTest {
     assertThat(options.transport()).isEqualTo("auto");
     assertThat(options.clusterDomain()).isEqualTo("cluster.local");
     assertThat(options.adminSocket()).isNull();
-    assertThat(options.drain()).hasSeconds(5);
+    assertThat(options.drain()).hasSeconds(3600);
+    assertThat(options.drainAlone()).hasSeconds(5);
   }
 
   @Test
@@ -76,7 +77,7 @@ final class OptionsTest {
         "--transport nio      | --transport nio: expected auto, io_uring or epoll",
         "--node-ip node-1     | --node-ip node-1: not an IP address",
         "--log-level loud     | --log-level loud: expected error, warn, info or debug",
-        "--drain -1           | --drain -1: expected a number from 0 to 3600",
+        "--drain -1           | --drain -1: expected a number from 0 to 86400",
       })
   void aBadOptionIsToldInOneLine(String arguments, String message) {
     assertThatThrownBy(() -> parse(arguments.split(" ", -1)))

@@ -466,6 +466,15 @@ final class LabCommands {
             agent.get("pid").text(),
             agent.get("rssKiB").isNull() ? "" : Units.bytes(agent.get("rssKiB").integer() << 10),
             agent.get("version").text());
+        for (Json draining : node.get("draining").items()) {
+          nodes.row(
+              node.get("name").text(),
+              node.get("zone").text(),
+              state(draining.get("state").text()),
+              draining.get("pid").text(),
+              Units.bytes(draining.get("rssKiB").integer() << 10),
+              "");
+        }
       }
       text.append(nodes.text());
       Json control = status.get("control");
@@ -557,7 +566,10 @@ final class LabCommands {
       description = "Do something to a node's agent, to see what the mesh makes of it.",
       footer = {
         "",
-        "kill is SIGKILL; upgrade starts a second agent that takes over from the first.",
+        "kill is SIGKILL; upgrade starts a second agent that takes over from the first, and returns",
+        "when it is in charge: no connection is refused or reset meanwhile. The first one finishes",
+        "what it has, for an hour at most (--agent-arg=--drain=SECONDS at up), and shows as draining.",
+        "stop lets open connections go on for 5 s (--agent-arg=--drain-alone=SECONDS).",
         "",
         "Examples:",
         "  weir lab agent node-1 kill",

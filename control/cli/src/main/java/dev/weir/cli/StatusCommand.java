@@ -2,6 +2,7 @@ package dev.weir.cli;
 
 import dev.weir.api.json.Json;
 import dev.weir.lab.LabClient;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -49,11 +50,42 @@ final class StatusCommand implements Callable<Integer> {
                 .build();
       }
       well &= status.get("ready").isTrue();
-      nodes.add(status);
+      nodes.add(withDraining(status, node.get("draining").items()));
     }
     Json all = Json.object().with("lab", client.name()).with("nodes", Json.of(nodes)).build();
     format.print(output, all, wide -> text(nodes, wide));
     return well ? 0 : 1;
+  }
+
+  private void draining(Json node, Table agents, StringBuilder notes) {
+    String name = node.get("node").text();
+    for (Json former : node.get("draining").items()) {
+      agents.row(name, output.yellow("draining"), former.get("version").text(), "", "", "", "", "");
+      notes
+          .append(name)
+          .append(": a former agent, pid ")
+          .append(former.get("pid").text())
+          .append(", finishes ")
+          .append(former.get("connections").integer())
+          .append(" connections; what is left in ")
+          .append(former.get("secondsLeft").integer())
+          .append(" s is reset\n");
+    }
+  }
+
+  /** Former agents that finish what they have; one that has ended meanwhile is left out. */
+  private static Json withDraining(Json status, List<Json> formers) {
+    List<Json> draining = new ArrayList<>();
+    for (Json former : formers) {
+      try {
+        draining.add(new AdminDoor(Path.of(former.get("admin").text())).get("/status"));
+      } catch (CommandFailure e) {
+        // It ends at any moment, and then there is nothing to tell.
+      }
+    }
+    Json.Builder all = Json.object();
+    status.fieldsByName().forEach(all::with);
+    return all.with("draining", Json.of(draining)).build();
   }
 
   private String text(List<Json> nodes, boolean wide) {
@@ -71,6 +103,7 @@ final class StatusCommand implements Callable<Integer> {
       if (!node.get("error").isNull()) {
         agents.row(name, output.red("away"), "", "", "", "", "", "");
         errors.append(name).append(": ").append(node.get("error").text()).append('\n');
+        draining(node, agents, errors);
         continue;
       }
       Json joining = node.get("joining");
@@ -88,6 +121,7 @@ final class StatusCommand implements Callable<Integer> {
                   ? ""
                   : " (" + joining.get("reason").text() + ")"),
           node.get("pods").items().size());
+      draining(node, agents, errors);
       for (Json reason : node.get("notReady").items()) {
         errors.append(name).append(": not ready: ").append(reason.text()).append('\n');
       }

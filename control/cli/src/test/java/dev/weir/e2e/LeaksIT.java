@@ -17,6 +17,10 @@ import org.junit.jupiter.api.extension.ExtendWith;
 @ExtendWith(MeshLab.class)
 final class LeaksIT {
   private static final int CYCLES = 20;
+  private static final int UPGRADES = 5;
+
+  // An agent keeps a few sockets ready for pods that are busy.
+  private static final int SPARE_SOCKETS = 16;
 
   @Test
   void twentyKilledAgentsLeaveNothingBehind(Lab lab) throws Exception {
@@ -27,6 +31,21 @@ final class LeaksIT {
     }
     Waiting.until(
         "the kernel to hold what it held before, " + before, () -> inTheKernel().equals(before));
+  }
+
+  @Test
+  void fiveUpgradesLeaveNothingBehind(Lab lab) {
+    upgrade(lab);
+    Map<String, Integer> before = inTheKernel();
+    int descriptors = descriptors(lab);
+    for (int i = 0; i < UPGRADES; i++) {
+      upgrade(lab);
+    }
+    Waiting.until(
+        "the kernel to hold what it held before, " + before, () -> inTheKernel().equals(before));
+    Waiting.until(
+        "the agent to hold about as many descriptors as its predecessor, " + descriptors,
+        () -> Math.abs(descriptors(lab) - descriptors) <= SPARE_SOCKETS);
   }
 
   @Test
@@ -48,6 +67,30 @@ final class LeaksIT {
     assertThat(ProcessHandle.of(pid).orElseThrow().destroyForcibly()).isTrue();
   }
 
+  private static void upgrade(Lab lab) {
+    lab.lab("agent", "node-1", "upgrade").ok();
+    Json answer = lab.one("in-a", Cases.of("talk", "in-c", 80));
+    assertThat(answer.get("echoed").isTrue()).as(answer.toJson()).isTrue();
+    Waiting.until(
+        "the former agent to have ended", () -> node(lab).get("draining").items().isEmpty());
+  }
+
+  private static int descriptors(Lab lab) {
+    long pid = node(lab).get("agent").get("pid").integer();
+    try (Stream<Path> open = Files.list(Path.of("/proc", Long.toString(pid), "fd"))) {
+      return (int) open.count();
+    } catch (IOException e) {
+      throw new AssertionError("agent " + pid, e);
+    }
+  }
+
+  private static Json node(Lab lab) {
+    return lab.status().get("nodes").items().stream()
+        .filter(node -> node.get("name").text().equals("node-1"))
+        .findFirst()
+        .orElseThrow();
+  }
+
   private static void cycle(Lab lab) {
     lab.lab("agent", "node-1", "kill").ok();
     lab.lab("agent", "node-1", "start").ok();
@@ -57,9 +100,7 @@ final class LeaksIT {
   }
 
   private static boolean isReady(Lab lab) {
-    return lab.status().get("nodes").items().stream()
-        .filter(node -> node.get("name").text().equals("node-1"))
-        .anyMatch(node -> node.get("agent").get("state").text().equals("ready"));
+    return node(lab).get("agent").get("state").text().equals("ready");
   }
 
   private static Map<String, Integer> inTheKernel() {

@@ -307,6 +307,42 @@ def case_resolve(case):
         return {"error": e.args[0], "addresses": []}
 
 
+def dns_question(number):
+    name = b"".join(bytes([len(label)]) + label.encode() for label in "in-b.e2e.svc.cluster.local".split(".")) + b"\0"
+    return struct.pack(">HHHHHH", number, 0x0100, 1, 0, 0, 0) + name + struct.pack(">HH", 1, 1)
+
+
+def case_dns_storm(case):
+    """Asks for a name over UDP as fast as answers come, each question from a socket of its own: how many are never answered."""
+    with open("/etc/resolv.conf") as f:
+        server = next(line.split()[1] for line in f if line.startswith("nameserver"))
+    asked, lost, slowest, until = [0], [0], [0.0], time.time() + case["seconds"]
+
+    def ask():
+        number = 0
+        while time.time() < until:
+            number = (number + 1) & 0xFFFF
+            with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(3)
+                start = time.time()
+                sock.sendto(dns_question(number), (server, 53))
+                asked[0] += 1
+                try:
+                    answer = sock.recv(2048)
+                    if answer[:2] != struct.pack(">H", number) or answer[3] & 15:
+                        lost[0] += 1
+                except OSError:
+                    lost[0] += 1
+                slowest[0] = max(slowest[0], time.time() - start)
+
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    return {"asked": asked[0], "lost": lost[0], "slowest": slowest[0]}
+
+
 def run(cases):
     for case in cases:
         try:

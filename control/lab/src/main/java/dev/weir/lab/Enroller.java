@@ -135,6 +135,9 @@ final class Enroller implements AutoCloseable {
     private final BlockingQueue<Optional<byte[]>> received = new ArrayBlockingQueue<>(8);
     private volatile boolean closed;
 
+    /** Gets what is added. */
+    private volatile boolean latest;
+
     Line(Sockets.Packets packets) {
       this.packets = packets;
     }
@@ -173,14 +176,31 @@ final class Enroller implements AutoCloseable {
 
     /** On the desk, so that nothing changes between the snapshot and what follows it. */
     private void joined() {
+      lines.forEach(line -> line.latest = false);
       lines.add(this);
+      sendAll();
+    }
+
+    private void sendAll() {
+      latest = true;
       pods.get().forEach(workload -> send(new Add(workload)));
       send(new SnapshotEnd());
     }
 
     private void left() {
       if (lines.remove(this)) {
+        if (latest && !lines.isEmpty()) {
+          // Its successor is gone: what only that one was told, this one has to hear.
+          lines.getLast().sendAll();
+        }
         register.disconnected(node, lines.isEmpty());
+      }
+    }
+
+    private void answered(String uid, String error) {
+      // A former agent's word on a pod that its successor serves counts no more.
+      if (latest) {
+        register.answered(uid, error);
       }
     }
 
@@ -193,6 +213,10 @@ final class Enroller implements AutoCloseable {
         Message message = queue.poll(wait, TimeUnit.NANOSECONDS);
         switch (message) {
           case null -> {
+            if (!latest) {
+              failed.clear();
+              retryAt = Long.MAX_VALUE;
+            }
             if (!failed.isEmpty() && System.nanoTime() >= retryAt) {
               for (Workload workload : List.copyOf(failed.values())) {
                 add(workload, failed);
@@ -265,7 +289,7 @@ final class Enroller implements AutoCloseable {
         failed.put(workload.uid(), workload);
       }
       String verdict = error;
-      desk.post(() -> register.answered(workload.uid(), verdict));
+      desk.post(() -> answered(workload.uid(), verdict));
     }
 
     /** Sends, and returns the error of the answer; empty where there is none. */

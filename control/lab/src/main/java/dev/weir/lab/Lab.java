@@ -438,22 +438,25 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
         () -> "the " + title + " has not ended");
   }
 
-  /** The new one runs beside the old one until it has all pods; then the old one may go. */
+  /**
+   * The new one runs beside the old one until it is in charge; then the old one may go. It finishes
+   * what it has for as long as its {@code --drain} says, and nobody waits for that.
+   */
   private void upgrade(String node, NodeKit kit) {
-    String formerSocket = desk.ask(() -> kit.adminSocket);
-    desk.ask(() -> {
-      if (kit.currentAgent().state() != MeshProcess.State.READY) {
-        throw new LabException(
-            "the agent of "
-                + node
-                + " is not ready, so there is nothing to take over from; use start");
-      }
-      MeshProcess old = kit.currentAgent();
-      kit.former = old;
-      kit.agent = newAgent(nodeNamed(node), kit, true);
-      kit.currentAgent().start();
-      return node;
-    });
+    NodeKit.Former old =
+        desk.ask(() -> {
+          if (kit.currentAgent().state() != MeshProcess.State.READY) {
+            throw new LabException(
+                "the agent of "
+                    + node
+                    + " is not ready, so there is nothing to take over from; use start");
+          }
+          NodeKit.Former standing = new NodeKit.Former(kit.currentAgent(), kit.adminSocket);
+          kit.formers.add(standing);
+          kit.agent = newAgent(nodeNamed(node), kit, true);
+          kit.currentAgent().start();
+          return standing;
+        });
     try {
       waitFor(
           () -> kit.currentAgent().state() != MeshProcess.State.STARTING,
@@ -464,17 +467,15 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
           throw new LabException("it ended at once");
         }
         putInCharge(nodeNamed(node), kit);
-        if (kit.former != null) {
-          kit.former.signal(false);
-        }
+        old.process().signal(false);
         return node;
       });
     } catch (LabException e) {
       desk.ask(() -> {
         kit.currentAgent().signal(true);
-        kit.agent = kit.former;
-        kit.former = null;
-        kit.adminSocket = formerSocket;
+        kit.formers.remove(old);
+        kit.agent = old.process();
+        kit.adminSocket = old.adminSocket();
         return node;
       });
       throw new LabException(
@@ -487,14 +488,6 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
               + "`",
           e);
     }
-    waitFor(
-        () -> kit.former == null || kit.former.state() == MeshProcess.State.STOPPED,
-        AGENT_ENDS,
-        () -> "the old agent of " + node + " has not ended");
-    desk.ask(() -> {
-      kit.former = null;
-      return node;
-    });
   }
 
   void control(String action) {
@@ -648,7 +641,8 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     Path folder = paths.node(node.name());
     Path nodeCgroup = cgroups.resolve(paths.nodeName(node.name()));
     // Two agents cannot listen on one path; admin.sock is a link to the one that is in charge.
-    String adminSocket = kit.adminSocket.equals("admin-a.sock") ? "admin-b.sock" : "admin-a.sock";
+    String adminSocket = "admin-" + ++kit.agents + ".sock";
+    Path socket = folder.resolve(adminSocket);
     List<String> arguments =
         new ArrayList<>(
             List.of(
@@ -674,12 +668,11 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
                 "--node-ip",
                 Addressing.nodeV4(node.number()) + "," + Addressing.nodeV6(node.number()),
                 "--admin-socket",
-                folder.resolve(adminSocket).toString(),
+                socket.toString(),
                 "--dns-upstream",
                 Addressing.DNS.getHostAddress() + ":53"));
     arguments.addAll(agentArgs);
     kit.adminSocket = adminSocket;
-    int syncedBefore = kit.synced.get();
     String netns = paths.nodeName(node.name());
     return new MeshProcess(
         desk,
@@ -688,15 +681,21 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
         netns,
         arguments,
         folder.resolve("agent.log"),
-        // While two run, either may answer on the readiness port: the new one is ready when it has
-        // had all pods, too.
-        () ->
-            (!takesOver || kit.synced.get() > syncedBefore)
-                && prober.answers(netns, 15021, "/healthz/ready"),
+        // While two run, either may answer on the readiness port; the socket is the new one's own.
+        () -> takesOver ? isInCharge(socket) : prober.answers(netns, 15021, "/healthz/ready"),
         () -> {
+          kit.formers.removeIf(former -> former.process().state() == MeshProcess.State.STOPPED);
           processChanged(kit.agent, folder.resolve("agent.pid"));
-          learnVersion(node, kit);
+          learnVersion(folder.resolve(kit.adminSocket), kit);
         });
+  }
+
+  private static boolean isInCharge(Path socket) {
+    if (!Files.exists(socket)) {
+      return false;
+    }
+    Json status = AdminDoor.get(socket, "/status");
+    return status.get("ready").isTrue() && status.get("inCharge").isTrue();
   }
 
   private void putInCharge(LabNode node, NodeKit kit) {
@@ -724,11 +723,10 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     touch();
   }
 
-  private void learnVersion(LabNode node, NodeKit kit) {
+  private void learnVersion(Path socket, NodeKit kit) {
     if (kit.currentAgent().state() != MeshProcess.State.READY) {
       return;
     }
-    Path socket = paths.node(node.name()).resolve("admin.sock");
     Thread.ofVirtual()
         .start(() -> {
           String version = AdminDoor.get(socket, "/status").get("version").text();
@@ -1224,7 +1222,9 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
         "nodes",
         Json.of(
             nodes.values().stream()
-                .map(node -> StatusPage.node(node, paths.nodeName(node.name()), kit(node)))
+                .map(node ->
+                    StatusPage.node(
+                        node, paths.nodeName(node.name()), kit(node), paths.node(node.name())))
                 .toList()));
     page.with("control", StatusPage.process(control).build());
     page.with(
@@ -1307,10 +1307,6 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
 
   @Override
   public void synced(String node) {
-    NodeKit kit = kits.get(node);
-    if (kit != null) {
-      kit.synced.incrementAndGet();
-    }
     touch();
   }
 

@@ -1,23 +1,28 @@
 package dev.weir.lab;
 
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** What a node has besides namespaces. Desk only, but for {@link #synced}. */
+/** What a node has besides namespaces. Desk only. */
 final class NodeKit {
   @Nullable Enroller enroller;
   @Nullable MeshProcess agent;
 
-  /** Two during an upgrade. */
-  @Nullable MeshProcess former;
+  /** Those that have handed over and finish what they have; several after quick upgrades. */
+  final List<Former> formers = new ArrayList<>();
+
+  /** An agent that was taken over from, and the name of its admin socket. */
+  record Former(MeshProcess process, String adminSocket) {}
 
   String version = "";
   String adminSocket = "";
+
+  /** Each has an admin socket of its own: those that drain are still asked how far they are. */
+  int agents;
+
   String rulesApplied = "";
   boolean rulesInHand;
-
-  /** How often an agent has had everything; read by threads that wait for the next time. */
-  final AtomicInteger synced = new AtomicInteger();
 
   MeshProcess currentAgent() {
     MeshProcess current = agent;

@@ -7,6 +7,7 @@ import dev.weir.api.kube.Pod;
 import dev.weir.api.kube.PodStatus;
 import dev.weir.api.kube.Service;
 import java.net.InetAddress;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -16,13 +17,22 @@ import org.jspecify.annotations.Nullable;
 final class StatusPage {
   private StatusPage() {}
 
-  static Json node(LabNode node, String netns, NodeKit kit) {
+  static Json node(LabNode node, String netns, NodeKit kit, Path folder) {
+    List<Json> draining =
+        kit.formers.stream()
+            .filter(former -> former.process().state() == MeshProcess.State.DRAINING)
+            .map(former ->
+                process(former.process())
+                    .with("admin", folder.resolve(former.adminSocket()).toString())
+                    .build())
+            .toList();
     return Json.object()
         .with("name", node.name())
         .with("zone", node.zone())
         .with("ips", List.of(Addressing.nodeV4(node.number()), Addressing.nodeV6(node.number())))
         .with("netns", netns)
         .with("agent", process(kit.agent).with("version", kit.version).build())
+        .with("draining", Json.of(draining))
         .build();
   }
 

@@ -90,6 +90,13 @@ public final class Admin implements AutoCloseable {
     return readinessAddress;
   }
 
+  /**
+   * Another agent answers on the ports from now on; the Unix socket goes on telling of this one.
+   */
+  public void leavePorts() {
+    server.leavePorts();
+  }
+
   @Override
   public void close() {
     server.close();

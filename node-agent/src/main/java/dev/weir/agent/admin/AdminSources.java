@@ -21,6 +21,7 @@ import java.util.function.Supplier;
  * @param refreshFlows brings the byte counters of kernel flows up to date
  * @param certificates how each identity stands
  * @param notReady why the agent is not ready, each a few words; empty where it is
+ * @param standing how far the agent is in its life
  * @param quit begins an orderly end of the process
  */
 public record AdminSources(
@@ -36,5 +37,6 @@ public record AdminSources(
     Supplier<List<CertificateReport>> certificates,
     String transport,
     Supplier<List<String>> notReady,
+    Supplier<Standing> standing,
     Runnable quit,
     Logs logs) {}

@@ -2,6 +2,7 @@ package dev.weir.agent.admin;
 
 import dev.weir.agent.log.Log;
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.net.StandardProtocolFamily;
 import java.net.StandardSocketOptions;
@@ -54,6 +55,7 @@ final class HttpServer implements AutoCloseable {
   private final Log log;
   private final Selector selector;
   private final List<ServerSocketChannel> listeners = new ArrayList<>();
+  private volatile boolean leavingPorts;
 
   /** Files that are ours, by what the kernel knows them by: a successor may have taken the name. */
   private final Map<Path, Object> sockets = new HashMap<>();
@@ -121,6 +123,15 @@ final class HttpServer implements AutoCloseable {
     thread.start();
   }
 
+  /**
+   * Leaves TCP ports to another agent that listens on them, too: callers that wait are answered
+   * first. The Unix socket stays.
+   */
+  void leavePorts() {
+    leavingPorts = true;
+    selector.wakeup();
+  }
+
   /** Its ports are free when this returns, unless a page is still being made after two seconds. */
   @Override
   public void close() {
@@ -157,6 +168,10 @@ final class HttpServer implements AutoCloseable {
           serve(key, now);
         }
         selector.selectedKeys().clear();
+        if (leavingPorts) {
+          leavingPorts = false;
+          closePorts(now);
+        }
         if (now - nextSweep >= 0) {
           nextSweep = now + TimeUnit.MILLISECONDS.toNanos(SWEEP_MILLIS);
           sweep(now);
@@ -169,6 +184,27 @@ final class HttpServer implements AutoCloseable {
       log.error("admin stops answering", "reason", e);
     } finally {
       closeAll();
+    }
+  }
+
+  private void closePorts(long now) throws IOException {
+    for (SelectionKey key : List.copyOf(selector.keys())) {
+      if (key.channel() instanceof ServerSocketChannel listener
+          && listener.getLocalAddress() instanceof InetSocketAddress) {
+        int before = -1;
+        while (before != connections && connections < MAX_CONNECTIONS) {
+          before = connections;
+          accept(key, now);
+        }
+        listeners.remove(listener);
+        listener.close();
+      }
+    }
+    for (SelectionKey key : List.copyOf(selector.keys())) {
+      if (key.attachment() instanceof Connection connection
+          && connection.channel.getLocalAddress() instanceof InetSocketAddress) {
+        connection.endAfterAnswer();
+      }
     }
   }
 
@@ -265,6 +301,8 @@ final class HttpServer implements AutoCloseable {
     private Iterator<String> rest = Collections.emptyIterator();
     private boolean inChunks;
     private boolean last;
+    private boolean leaving;
+    private boolean answered;
     private boolean open = true;
     private long deadline;
 
@@ -302,6 +340,14 @@ final class HttpServer implements AutoCloseable {
       answer(now);
     }
 
+    /** One that has asked nothing yet may have its question on the way: it gets its answer. */
+    void endAfterAnswer() {
+      leaving = true;
+      if (answered && output == null && length == 0) {
+        close();
+      }
+    }
+
     void close() {
       if (open) {
         open = false;
@@ -330,7 +376,8 @@ final class HttpServer implements AutoCloseable {
             length -= whole.bytes();
             System.arraycopy(input, whole.bytes(), input, 0, length);
             HttpRequest request = whole.request();
-            last = !request.keepAlive();
+            last = leaving || !request.keepAlive();
+            answered = true;
             begin(respond(request), request.method().equals("HEAD"), request.chunks());
           }
         }

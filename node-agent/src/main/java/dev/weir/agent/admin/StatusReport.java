@@ -31,10 +31,15 @@ final class StatusReport {
 
   Json json() {
     List<String> notReady = sources.notReady().get();
+    Standing standing = sources.standing().get();
     return Json.object()
         .with("node", options.node())
         .with("version", options.version())
         .with("pid", ProcessHandle.current().pid())
+        .with("state", standing.state().name().toLowerCase(Locale.ROOT))
+        .with("inCharge", standing.inCharge())
+        .with("connections", standing.connections())
+        .with("secondsLeft", standing.secondsLeft())
         .with("generation", sources.mesh().current().generation())
         .with("ready", notReady.isEmpty())
         .with("notReady", notReady)

@@ -28,8 +28,36 @@ public interface Capture extends AutoCloseable {
   /** Set before {@link #start}. Without one, nothing is kept back from the kernel. */
   void admission(Admission admission);
 
-  /** Begins: the heartbeat and the flow reader. */
-  void start();
+  /**
+   * Begins. Where no other agent lives on the node this one is in charge at once: it beats, reads
+   * what programs report, and writes verdicts and Services. Beside another it only enrols, until
+   * that one has handed over.
+   *
+   * @param charge told each time the charge comes and goes; must not wait
+   */
+  void start(ChargeListener charge);
+
+  /** Who is told whether this agent or another is in charge of the node. */
+  interface ChargeListener {
+    void taken();
+
+    void lost();
+  }
+
+  /** All is served here: a former agent may hand over. Any thread. */
+  void takeCharge();
+
+  /** Whether what agents share is this one's to write. Any thread. */
+  boolean inCharge();
+
+  /** Whether another agent has taken over and lives. */
+  boolean isSucceeded();
+
+  /** Whether another agent lives that has not taken over yet. */
+  boolean hasHeir();
+
+  /** This agent ends: it never takes the charge again. */
+  void retire();
 
   /**
    * Begins the self-test for joining, on a thread of its own; later calls do nothing. It takes a

@@ -37,7 +37,10 @@ final class InPodRouting {
           // Deliveries whose client closed first end in TIME_WAIT here. The default reuses only
           // loopback addresses, so at 6,000 a second the ports of one client would last 5 s; with
           // timestamps reuse after a second is safe (RFC 6191).
-          new Switch(Path.of("/proc/sys/net/ipv4/tcp_tw_reuse"), "1", "2"));
+          new Switch(Path.of("/proc/sys/net/ipv4/tcp_tw_reuse"), "1", "2"),
+          // What waits at a listener that closes, in its queue or in the handshake, goes to the
+          // other agent's listener instead of being reset.
+          new Switch(Path.of("/proc/sys/net/ipv4/tcp_migrate_req"), "1", "0"));
 
   private static final Switch REFLECT_6 =
       new Switch(Path.of("/proc/sys/net/ipv6/fwmark_reflect"), "1", "0");

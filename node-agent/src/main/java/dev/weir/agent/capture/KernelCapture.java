@@ -8,6 +8,7 @@ import java.net.InetAddress;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
@@ -22,6 +23,9 @@ final class KernelCapture implements Capture {
   private static final long UNINSTALL_SECONDS = 10;
   private static final Duration SELF_TEST_ENDS_WITHIN = Duration.ofSeconds(2);
   private static final Duration SELF_TEST_AFTER = Duration.ofMillis(700);
+  private static final Duration LET_GO_WITHIN = Duration.ofMillis(700);
+  // More than the numbers that a living predecessor can give before it hands over.
+  private static final int NUMBERS_LEFT_FREE = 1_024;
 
   private final Kernel kernel;
   private final Log log;
@@ -37,6 +41,7 @@ final class KernelCapture implements Capture {
   private final AtomicBoolean closed = new AtomicBoolean();
   private final Thread selfTest =
       Thread.ofPlatform().name("weir-self-test").daemon().unstarted(this::selfTest);
+  private @Nullable volatile ChargeListener chargeListener;
   private volatile Joining joining =
       new Joining(Joining.State.TESTING, "the self-test has not ended", List.of());
 
@@ -45,7 +50,20 @@ final class KernelCapture implements Capture {
     this.log = log;
     this.state = KernelState.open(kernel, options.cgroup(), options.bpffs(), elf, log);
     this.thread = new CaptureThread(log);
-    this.heartbeat = new Heartbeat(state.map(Programs.CONTROL).mmap());
+    this.heartbeat =
+        new Heartbeat(
+            state.map(Programs.CONTROL).mmap(),
+            new Heartbeat.Charge() {
+              @Override
+              public void taken() {
+                takeOver();
+              }
+
+              @Override
+              public void letGo() {
+                handOver();
+              }
+            });
     this.originals = new KernelOriginals(state.map(Programs.ORIGINALS));
     this.services =
         new KernelServices(
@@ -64,8 +82,6 @@ final class KernelCapture implements Capture {
             state.map(Programs.DROPS),
             state.map(Programs.EVENTS),
             book,
-            heartbeat,
-            state.adopted(),
             log);
     PodLinks links =
         new PodLinks(
@@ -76,7 +92,16 @@ final class KernelCapture implements Capture {
             log);
     this.pods =
         new Pods(
-            thread, kernel, state, book, links, verdicts, cutter, options.nodeAddresses(), log);
+            thread,
+            kernel,
+            state,
+            book,
+            links,
+            verdicts,
+            cutter,
+            heartbeat,
+            options.nodeAddresses(),
+            log);
     if (state.adopted()) {
       adopt();
     }
@@ -100,11 +125,48 @@ final class KernelCapture implements Capture {
           book.seen(Math.max(flow.sourcePod(), flow.destinationPod()), 0);
         });
     state.map(Programs.DROPS).forEach((key, value) -> book.seen(Layouts.DropKey.of(key).pod(), 0));
+    book.skip(NUMBERS_LEFT_FREE);
     if (heartbeat.joining()) {
       // The kernel is the one that a former agent tested: pods stay joined until this one knows
       // better.
       var _ = thread.call(() -> trust(true));
     }
+  }
+
+  /** On the heartbeat's thread: from here on this agent writes and reads what agents share. */
+  private void takeOver() {
+    flows.read();
+    thread.run(
+        "take charge",
+        () -> {
+          services.takeCharge();
+          pods.takeCharge();
+          verdicts.reviewNow();
+        });
+    if (joining.state() != Joining.State.TESTING) {
+      heartbeat.joining(joining.state() == Joining.State.ON);
+    }
+    listener().taken();
+    log.info("in charge of this node", "adopted", state.adopted());
+  }
+
+  /** On the heartbeat's thread. What the capture thread had begun is done when this returns. */
+  private void handOver() {
+    flows.letGo(LET_GO_WITHIN);
+    CompletableFuture<Boolean> begun = thread.call(() -> true);
+    try {
+      begun.get(LET_GO_WITHIN.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    } catch (ExecutionException | TimeoutException e) {
+      log.warn("handed over while work was under way", "cause", String.valueOf(e.getMessage()));
+    }
+    listener().lost();
+    log.info("another agent is in charge of this node now");
+  }
+
+  private ChargeListener listener() {
+    return Objects.requireNonNull(chargeListener, "not started");
   }
 
   private boolean trust(boolean on) {
@@ -123,12 +185,40 @@ final class KernelCapture implements Capture {
   }
 
   @Override
-  public void start() {
+  public void start(ChargeListener charge) {
+    chargeListener = charge;
     heartbeat.start();
     flows.start();
     thread.every(Pods.TICK, "look after pods", pods::tick);
     thread.every(Pods.TICK, "review what was connecting", verdicts::tick);
     thread.every(WATCH_INTERFACES, "look for new interfaces", pods::watchInterfaces);
+  }
+
+  @Override
+  public void takeCharge() {
+    heartbeat.ask();
+  }
+
+  @Override
+  public boolean inCharge() {
+    return heartbeat.inCharge();
+  }
+
+  @Override
+  public boolean isSucceeded() {
+    // By the pin, since a successor of another layout has maps of its own.
+    byte[] value = state.pinned(Programs.CONTROL, Layouts.allocate(Integer.BYTES).array());
+    return value != null && heartbeat.tellsOfAnother(value);
+  }
+
+  @Override
+  public boolean hasHeir() {
+    return heartbeat.hasHeir();
+  }
+
+  @Override
+  public void retire() {
+    heartbeat.retire();
   }
 
   @Override

@@ -36,6 +36,7 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   // connections a tenth of its rate.
   private static final long DISCOVER_NANOS = Duration.ofSeconds(1).toNanos();
   private static final long PROGRESS_NANOS = Duration.ofSeconds(5).toNanos();
+  private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(5);
   // A flow that was neither in the map nor in the pod has ended, and its event was lost.
   private static final int MISSED_BEFORE_CLOSED = 2;
 
@@ -71,8 +72,6 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   private final BpfMap drops;
   private final BpfMap events;
   private final PodBook book;
-  private final Heartbeat heartbeat;
-  private final boolean maybeNotAlone;
   private final Log log;
   private final Set<Integer> ignoredPods = ConcurrentHashMap.newKeySet();
   private final Map<Layouts.Tuple, Live> live = new ConcurrentHashMap<>();
@@ -81,22 +80,17 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   private volatile FlowSink sink = NOBODY;
   private volatile boolean stopped;
 
+  // A ring has one reader: that of the agent in charge.
+  private volatile boolean wanted;
+  private volatile boolean reading;
+
   KernelFlowReader(
-      Kernel kernel,
-      BpfMap flows,
-      BpfMap drops,
-      BpfMap events,
-      PodBook book,
-      Heartbeat heartbeat,
-      boolean maybeNotAlone,
-      Log log) {
+      Kernel kernel, BpfMap flows, BpfMap drops, BpfMap events, PodBook book, Log log) {
     this.kernel = kernel;
     this.flows = flows;
     this.drops = drops;
     this.events = events;
     this.book = book;
-    this.heartbeat = heartbeat;
-    this.maybeNotAlone = maybeNotAlone;
     this.log = log;
     this.thread = Thread.ofPlatform().name("weir-flows").daemon().unstarted(this::run);
   }
@@ -114,6 +108,24 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
     thread.start();
   }
 
+  /** From now on the events are this agent's to read. */
+  void read() {
+    wanted = true;
+    LockSupport.unpark(thread);
+  }
+
+  /** Every event that was read has been told when this returns; the next is another agent's. */
+  void letGo(Duration atMost) {
+    wanted = false;
+    long deadline = System.nanoTime() + atMost.toNanos();
+    while (reading && System.nanoTime() - deadline < 0) {
+      LockSupport.parkNanos(LOOK_NANOS);
+    }
+    if (reading) {
+      log.warn("the reader of events has not stopped in time");
+    }
+  }
+
   @Override
   public void sink(FlowSink sink) {
     this.sink = sink;
@@ -128,6 +140,9 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
 
   @Override
   public void refresh() {
+    if (!reading) {
+      return;
+    }
     CountDownLatch mine = new CountDownLatch(1);
     CountDownLatch latch =
         refreshAsked.updateAndGet(standing -> standing == null ? mine : standing);
@@ -157,15 +172,26 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
   }
 
   private void run() {
-    if (maybeNotAlone) {
-      // A ring has one reader: a predecessor that still lives looks whether it is one at each poll.
-      LockSupport.parkNanos(3 * POLL.toNanos());
+    while (!stopped) {
+      if (wanted) {
+        reading = true;
+        try {
+          readOn();
+        } finally {
+          reading = false;
+        }
+      } else {
+        LockSupport.parkNanos(POLL.toNanos());
+      }
     }
+  }
+
+  private void readOn() {
     try (Bpf.RingBuffer ring = kernel.bpf().ringBuffer(events, this::event)) {
       flows.forEach(this::discovered);
       long discoverAt = System.nanoTime() + DISCOVER_NANOS;
       long progressAt = System.nanoTime() + PROGRESS_NANOS;
-      while (!stopped && heartbeat.inCharge()) {
+      while (!stopped && wanted) {
         ring.poll(POLL);
         CountDownLatch asked = refreshAsked.getAndSet(null);
         if (asked != null || System.nanoTime() - discoverAt >= 0) {
@@ -181,6 +207,7 @@ final class KernelFlowReader implements KernelFlows, AutoCloseable {
         }
       }
     } catch (KernelException e) {
+      wanted = false;
       log.error("kernel flows are not counted any more", "cause", e.getMessage());
     }
   }

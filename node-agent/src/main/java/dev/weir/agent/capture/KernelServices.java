@@ -41,6 +41,8 @@ final class KernelServices implements ServiceTable {
   // Only the newest truth counts: a burst of changes is one pass.
   private final AtomicReference<@Nullable Collection<ServiceAddress>> wanted =
       new AtomicReference<>();
+  private Collection<ServiceAddress> latest = List.of();
+  private boolean told;
   private int lastNumber;
   private boolean full;
 
@@ -53,13 +55,28 @@ final class KernelServices implements ServiceTable {
     this.log = log;
   }
 
-  /** Takes over what a former agent wrote: it goes on until the first replace. */
+  /** Takes over what another agent wrote: it goes on until the first replace. */
   void adopt() {
+    Map<Key, Standing> found = new HashMap<>();
     services.forEach((key, value) -> {
       Layouts.ServiceEntry entry = Layouts.ServiceEntry.of(value);
-      standing.put(keyOf(key), new Standing(entry, null));
+      Key address = keyOf(key);
+      Standing known = standing.get(address);
+      found.put(
+          address,
+          known != null && known.entry().equals(entry) ? known : new Standing(entry, null));
       lastNumber = Math.max(lastNumber, entry.id());
     });
+    standing.clear();
+    standing.putAll(found);
+  }
+
+  /** On the capture thread: from now on this agent writes. */
+  void takeCharge() {
+    adopt();
+    if (told) {
+      write(latest);
+    }
   }
 
   @Override
@@ -76,9 +93,17 @@ final class KernelServices implements ServiceTable {
 
   private void write() {
     Collection<ServiceAddress> all = wanted.getAndSet(null);
-    if (all == null || !inCharge.getAsBoolean()) {
+    if (all == null) {
       return;
     }
+    latest = all;
+    told = true;
+    if (inCharge.getAsBoolean()) {
+      write(all);
+    }
+  }
+
+  private void write(Collection<ServiceAddress> all) {
     Map<Key, ServiceAddress> next = HashMap.newHashMap(all.size());
     for (ServiceAddress service : all) {
       next.put(new Key(service.address(), service.port()), service);

@@ -205,6 +205,17 @@ final class KernelState implements AutoCloseable {
     return map;
   }
 
+  /** What the map that is pinned under the name holds, be it this agent's or another's. */
+  byte @Nullable [] pinned(String name, byte[] key) {
+    Optional<BpfMap> pinned = kernel.bpf().openPinnedMap(bpffs.resolve("maps").resolve(name));
+    if (pinned.isEmpty()) {
+      return null;
+    }
+    try (BpfMap map = pinned.get()) {
+      return map.lookup(key);
+    }
+  }
+
   BpfProgram program(String name) {
     return object.program(name);
   }

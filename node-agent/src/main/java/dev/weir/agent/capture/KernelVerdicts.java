@@ -90,7 +90,7 @@ final class KernelVerdicts implements Verdicts {
         verdicts.update(
             new Layouts.VerdictKey(source.identityNumber(), destination.number(), request.port)
                 .bytes(),
-            Layouts.verdict(Layouts.VERDICT_JOINED, heartbeat.generation()));
+            Layouts.verdict(Layouts.VERDICT_JOINED, heartbeat.number()));
         full = false;
       } catch (KernelException e) {
         if (!full) {

@@ -34,6 +34,12 @@ final class PodBook {
     lastIdentity = Math.max(lastIdentity, identityNumber);
   }
 
+  /** Leaves room for the numbers that an agent which still lives gives meanwhile. */
+  void skip(int count) {
+    lastPod += count;
+    lastIdentity += count;
+  }
+
   int nextPodNumber() {
     return ++lastPod;
   }

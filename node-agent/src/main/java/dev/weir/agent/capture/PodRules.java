@@ -5,6 +5,7 @@ import dev.weir.api.model.PodSettings;
 import dev.weir.api.model.PortRange;
 import dev.weir.bpf.Layouts;
 import dev.weir.ffi.Bpf.BpfMap;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -52,18 +53,36 @@ final class PodRules {
     }
   }
 
+  /** As {@link #replace}, where what stands is another agent's. */
+  void settle(long cookie, PodSettings now) {
+    replace(cookie, PodSettings.DEFAULT, now);
+    Set<ByteBuffer> wanted = new HashSet<>();
+    rules(now)
+        .forEach(
+            rule -> wanted.add(ByteBuffer.wrap(Layouts.portKey(cookie, rule.port, rule.kind))));
+    now.excludeOutboundCidrs()
+        .forEach(block ->
+            wanted.add(
+                ByteBuffer.wrap(Layouts.cidrKey(cookie, block.address(), block.prefixBits()))));
+    deleteUnless(wanted, cookie);
+  }
+
   /** What a former agent may have left for a namespace. */
   void clear(long cookie) {
+    deleteUnless(Set.of(), cookie);
+  }
+
+  private void deleteUnless(Set<ByteBuffer> wanted, long cookie) {
     List<byte[]> doomed = new ArrayList<>();
     ports.forEach((key, value) -> {
-      if (Layouts.read(key).getLong() == cookie) {
+      if (Layouts.read(key).getLong() == cookie && !wanted.contains(ByteBuffer.wrap(key))) {
         doomed.add(key);
       }
     });
     doomed.forEach(ports::delete);
     doomed.clear();
     cidrs.forEach((key, value) -> {
-      if (Layouts.cidrCookie(key) == cookie) {
+      if (Layouts.cidrCookie(key) == cookie && !wanted.contains(ByteBuffer.wrap(key))) {
         doomed.add(key);
       }
     });

@@ -28,6 +28,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The life of pods on this node. All on the capture thread. A uid is in exactly one of
@@ -70,13 +71,15 @@ final class Pods implements Enroller {
   private static final class Waiting {
     final PodName name;
     final Fd netns;
+    final long cookie;
     final CompletableFuture<Pod> answer;
     boolean named = true;
     long dueNanos;
 
-    Waiting(PodName name, Fd netns, CompletableFuture<Pod> answer, long dueNanos) {
+    Waiting(PodName name, Fd netns, long cookie, CompletableFuture<Pod> answer, long dueNanos) {
       this.name = name;
       this.netns = netns;
+      this.cookie = cookie;
       this.answer = answer;
       this.dueNanos = dueNanos;
     }
@@ -102,6 +105,7 @@ final class Pods implements Enroller {
   private final InPodRouting routing;
   private final KernelVerdicts verdicts;
   private final FlowCutter cutter;
+  private final Heartbeat heartbeat;
   private final List<PodListener> listeners = new ArrayList<>();
   private final List<InetAddress> nodeAddresses;
   private final long homeCookie;
@@ -127,6 +131,7 @@ final class Pods implements Enroller {
       PodLinks links,
       KernelVerdicts verdicts,
       FlowCutter cutter,
+      Heartbeat heartbeat,
       List<InetAddress> nodeAddresses,
       Log log) {
     this.thread = thread;
@@ -140,6 +145,7 @@ final class Pods implements Enroller {
     this.routing = new InPodRouting(kernel);
     this.verdicts = verdicts;
     this.cutter = cutter;
+    this.heartbeat = heartbeat;
     this.nodeAddresses = nodeAddresses;
     this.log = log;
     try (Fd home = kernel.namespaces().current()) {
@@ -173,7 +179,21 @@ final class Pods implements Enroller {
       return;
     }
     joiningTrusted = trusted;
+    if (heartbeat.inCharge()) {
+      enrolled.values().forEach(one -> writeEntry(one.pod));
+    }
+  }
+
+  /**
+   * From now on this agent writes. What another one has written meanwhile of pods that both know is
+   * written again. On the capture thread.
+   */
+  void takeCharge() {
+    knownNodeAddresses.clear();
+    writeNodeAddresses();
     for (Enrolled one : enrolled.values()) {
+      rules.settle(one.pod.cookie(), one.pod.settings());
+      writeAddresses(one.pod);
       writeEntry(one.pod);
     }
   }
@@ -259,12 +279,18 @@ final class Pods implements Enroller {
       enrolled.forEach((uid, one) -> addUnless(one.named, gone, uid));
       waiting.forEach((uid, one) -> addUnless(one.named, gone, uid));
       gone.forEach(this::removeNow);
+      // One that waits is served by a former agent, or by nobody: closed, not unprotected.
+      Set<Long> known = new HashSet<>();
+      enrolled.values().forEach(one -> known.add(one.pod.cookie()));
+      waiting.values().forEach(one -> known.add(one.cookie));
       for (long cookie : List.copyOf(adopted.keySet())) {
-        dropAdopted(cookie);
+        if (!known.contains(cookie)) {
+          dropAdopted(cookie);
+        }
       }
-      sweepAddresses();
+      sweepAddresses(known);
       for (long cookie : links.cookies()) {
-        if (enrolled.values().stream().noneMatch(one -> one.pod.cookie() == cookie)) {
+        if (!known.contains(cookie)) {
           links.detach(cookie);
         }
       }
@@ -301,6 +327,10 @@ final class Pods implements Enroller {
       throw new CaptureException(
           "add %s: it is on the host's network, which cannot be enrolled".formatted(name.label()));
     }
+    if (heartbeat.isRetired()) {
+      throw new CaptureException(
+          "add %s: this agent is ending and takes no more pods".formatted(name.label()));
+    }
     Enrolled same = enrolled.get(name.uid());
     if (same != null && same.pod.cookie() == cookie) {
       netns.close();
@@ -322,10 +352,11 @@ final class Pods implements Enroller {
         removeNow(other.name.uid());
       }
     }
-    Waiting waits = new Waiting(name, netns, answer, System.nanoTime() + SETTINGS_WITHIN_NANOS);
+    Waiting waits =
+        new Waiting(name, netns, cookie, answer, System.nanoTime() + SETTINGS_WITHIN_NANOS);
     waiting.put(name.uid(), waits);
     pending = waiting.size();
-    if (directory.pod(name.namespace(), name.name()).isPresent() || directoryIsSilent) {
+    if (isKnown(name) || (directoryIsSilent && heartbeat.inCharge())) {
       attempt(waits);
     }
   }
@@ -337,8 +368,7 @@ final class Pods implements Enroller {
       directoryIsSilent = false;
     }
     for (Waiting waits : List.copyOf(waiting.values())) {
-      if (!waits.answer.isDone()
-          && now.pod(waits.name.namespace(), waits.name.name()).isPresent()) {
+      if (isKnown(waits.name) && (!waits.answer.isDone() || !heartbeat.inCharge())) {
         attempt(waits);
       }
     }
@@ -351,7 +381,11 @@ final class Pods implements Enroller {
     long now = System.nanoTime();
     for (Waiting waits : List.copyOf(waiting.values())) {
       if (now - waits.dueNanos >= 0) {
-        if (directory.pod(waits.name.namespace(), waits.name.name()).isEmpty()) {
+        if (!isKnown(waits.name)) {
+          if (!heartbeat.inCharge()) {
+            refuseYet(waits);
+            continue;
+          }
           if (!directoryIsSilent) {
             log.warn("nothing from the control plane: defaults hold", "pod", waits.name.label());
           }
@@ -371,16 +405,33 @@ final class Pods implements Enroller {
     }
   }
 
+  private boolean isKnown(PodName name) {
+    return directory.synced() && directory.pod(name.namespace(), name.name()).isPresent();
+  }
+
+  /** The agent that serves the pod knows its settings; defaults would be a step back. */
+  private void refuseYet(Waiting waits) {
+    waits.dueNanos = System.nanoTime() + RETRY_NANOS;
+    waits.answer.completeExceptionally(
+        new CaptureException(
+            "%s: the control plane has not told of it; the former agent goes on serving it"
+                .formatted(waits.name.label())));
+  }
+
   /** Interfaces may come after enrolment, such as a second network's. */
   void watchInterfaces() {
     for (Enrolled one : List.copyOf(enrolled.values())) {
       Pod pod = one.pod;
       List<Netlink.Interface> interfaces =
           kernel.namespaces().inNetwork(pod.netns(), () -> kernel.netlink().interfaces());
-      links.attachNew(pod.netns(), pod.cookie(), interfaces);
+      if (heartbeat.inCharge()) {
+        links.attachNew(pod.netns(), pod.cookie(), interfaces);
+      }
       refresh(one, ownAddresses(interfaces));
     }
-    writeNodeAddresses();
+    if (heartbeat.inCharge()) {
+      writeNodeAddresses();
+    }
   }
 
   private void attempt(Waiting waits) {
@@ -406,8 +457,9 @@ final class Pods implements Enroller {
   private Enrolled enrol(Waiting waits) {
     PodName name = waits.name;
     Fd netns = waits.netns;
-    long cookie = kernel.namespaces().cookie(netns);
-    Layouts.PodEntry former = adopted.get(cookie);
+    long cookie = waits.cookie;
+    // Of a former agent, or of one that lives and enrolled it after this one had looked.
+    Layouts.PodEntry former = entryOf(cookie);
     Leaving returning = leaving.get(cookie);
     int number;
     if (former != null) {
@@ -442,13 +494,14 @@ final class Pods implements Enroller {
       links.attach(netns, cookie);
       takeAddresses(pod);
       if (former != null) {
-        rules.clear(cookie);
+        rules.settle(cookie, pod.settings());
         if (former.identity() != pod.identityNumber()) {
           int old = former.identity();
           verdicts.forget(key -> key.identity() == old);
         }
+      } else {
+        rules.replace(cookie, PodSettings.DEFAULT, pod.settings());
       }
-      rules.replace(cookie, PodSettings.DEFAULT, pod.settings());
       writeAddresses(pod);
       writeEntry(pod);
       done = true;
@@ -574,21 +627,10 @@ final class Pods implements Enroller {
     if (now.equals(before)) {
       return;
     }
-    rules.replace(before.cookie(), before.settings(), now.settings());
-    if (!now.addresses().equals(before.addresses())) {
-      takeAddresses(now);
-      List<InetAddress> lost = new ArrayList<>(before.addresses());
-      lost.removeAll(now.addresses());
-      deleteAddresses(before.cookie(), lost);
-      writeAddresses(now);
+    if (heartbeat.inCharge()) {
+      rewrite(before, now);
     }
-    writeEntry(now);
     one.pod = now;
-    if (now.identityNumber() != before.identityNumber()) {
-      verdicts.forget(key -> key.pod() == before.number());
-      cutter.cut(
-          flow -> flow.destinationPod() == before.number() || flow.sourcePod() == before.number());
-    }
     publish();
     for (PodListener listener : listeners) {
       try {
@@ -607,6 +649,28 @@ final class Pods implements Enroller {
         now.settings().onAgentLoss());
   }
 
+  private void rewrite(Pod before, Pod now) {
+    rules.replace(before.cookie(), before.settings(), now.settings());
+    if (!now.addresses().equals(before.addresses())) {
+      takeAddresses(now);
+      List<InetAddress> lost = new ArrayList<>(before.addresses());
+      lost.removeAll(now.addresses());
+      deleteAddresses(before.cookie(), lost);
+      writeAddresses(now);
+    }
+    writeEntry(now);
+    if (now.identityNumber() != before.identityNumber()) {
+      verdicts.forget(key -> key.pod() == before.number());
+      cutter.cut(
+          flow -> flow.destinationPod() == before.number() || flow.sourcePod() == before.number());
+    }
+  }
+
+  private Layouts.@Nullable PodEntry entryOf(long cookie) {
+    byte[] value = pods.lookup(Layouts.cookie(cookie));
+    return value == null ? null : Layouts.PodEntry.of(value);
+  }
+
   private void removeNow(String uid) {
     Waiting waits = waiting.remove(uid);
     pending = waiting.size();
@@ -619,17 +683,23 @@ final class Pods implements Enroller {
       return;
     }
     Pod pod = one.pod;
-    pods.delete(Layouts.cookie(pod.cookie()));
-    deleteAddresses(pod.cookie(), pod.addresses());
-    verdicts.forget(key -> key.pod() == pod.number());
-    rules.replace(pod.cookie(), pod.settings(), PodSettings.DEFAULT);
+    // The successor has been told as well, and the pod may have come back to it.
+    boolean mine = heartbeat.inCharge();
+    if (mine) {
+      pods.delete(Layouts.cookie(pod.cookie()));
+      deleteAddresses(pod.cookie(), pod.addresses());
+      verdicts.forget(key -> key.pod() == pod.number());
+      rules.replace(pod.cookie(), pod.settings(), PodSettings.DEFAULT);
+    }
     leaving.put(pod.cookie(), new Leaving(pod));
     publishLeaving();
     publish();
     for (PodListener listener : listeners.reversed()) {
       withdrawn(listener, pod);
     }
-    links.detach(pod.cookie());
+    if (mine) {
+      links.detach(pod.cookie());
+    }
     log.info("pod withdrawn", "pod", pod.label(), "number", pod.number());
   }
 
@@ -679,7 +749,8 @@ final class Pods implements Enroller {
       release(one);
       return;
     }
-    if (view.others > 0) {
+    if (view.others > 0 || entryOf(one.pod.cookie()) != null) {
+      // With an entry the pod is another agent's, and so are some of these sockets.
       one.orphanedSinceNanos = 0;
     } else if (one.orphanedSinceNanos == 0) {
       one.orphanedSinceNanos = now;
@@ -700,12 +771,14 @@ final class Pods implements Enroller {
   private void release(Leaving one) {
     leaving.remove(one.pod.cookie());
     publishLeaving();
-    try {
-      routing.tearDown(one.pod.netns());
-    } catch (KernelException | UncheckedIOException e) {
-      log.debug("routing not taken away", "pod", one.pod.label(), "cause", e.getMessage());
+    if (entryOf(one.pod.cookie()) == null) {
+      try {
+        routing.tearDown(one.pod.netns());
+      } catch (KernelException | UncheckedIOException e) {
+        log.debug("routing not taken away", "pod", one.pod.label(), "cause", e.getMessage());
+      }
+      forgetDrops(one.pod.number());
     }
-    forgetDrops(one.pod.number());
     one.pod.netns().close();
     log.debug("pod released", "pod", one.pod.label());
   }
@@ -823,9 +896,7 @@ final class Pods implements Enroller {
   }
 
   /** Addresses of nobody any more. */
-  private void sweepAddresses() {
-    Set<Long> cookies = new HashSet<>();
-    enrolled.values().forEach(one -> cookies.add(one.pod.cookie()));
+  private void sweepAddresses(Set<Long> cookies) {
     List<byte[]> doomed = new ArrayList<>();
     addresses.forEach((key, value) -> {
       Layouts.AddressEntry entry = Layouts.AddressEntry.of(value);

@@ -24,6 +24,9 @@ public interface DnsSockets {
    */
   ServerSocketChannel listen(EventLoop loop, InetSocketAddress address, ChannelHandler handler);
 
+  /** Leaves what comes from now on to another socket of the same address; what has come is read. */
+  void stopTaking(DatagramChannel socket);
+
   /** An unconnected, unregistered socket, handed over on the loop, which does not wait for it. */
   void dial(EventLoop loop, Taker taker);
 

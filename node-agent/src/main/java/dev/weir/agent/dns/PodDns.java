@@ -10,7 +10,10 @@ import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandler;
 import io.netty.channel.EventLoop;
 import io.netty.channel.EventLoopGroup;
+import io.netty.channel.socket.DatagramChannel;
+import io.netty.channel.socket.ServerSocketChannel;
 import io.netty.util.NetUtil;
+import io.netty.util.concurrent.Future;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
@@ -25,6 +28,8 @@ public final class PodDns implements MetricSource {
   private static final InetAddress LOOPBACK_6 = InetAddress.ofLiteral("::1");
   private static final InetAddress ANY_4 = InetAddress.ofLiteral("0.0.0.0");
   private static final InetAddress ANY_6 = InetAddress.ofLiteral("::");
+
+  private static final long COUNTED_WITHIN_MILLIS = 1_000;
 
   private final Mesh mesh;
   private final String domain;
@@ -58,6 +63,12 @@ public final class PodDns implements MetricSource {
     /** What it listens on, as {@code udp 127.0.0.1:15053}. */
     List<String> listeners();
 
+    /** Another agent serves the pod too: takes nothing new and answers what it has. Any thread. */
+    void drain();
+
+    /** Questions and connections that are open; waits for the event loop. */
+    int liveCount();
+
     /** Any thread. */
     @Override
     void close();
@@ -71,7 +82,7 @@ public final class PodDns implements MetricSource {
   public Serving serve(Pod pod, DnsSockets sockets) {
     EventLoop loop = loops.next();
     List<Channel> channels = new ArrayList<>();
-    List<String> listeners = new ArrayList<>();
+    List<Doors> doors = new ArrayList<>();
     try {
       Upstream upstream = new Upstream(loop, upstreams, sockets, counters);
       if (!upstreams.isEmpty()) {
@@ -80,9 +91,9 @@ public final class PodDns implements MetricSource {
         upstream.channel(asking);
       }
       PodResolver resolver = new PodResolver(pod, mesh, domain, upstream, refusals, counters);
-      listen(loop, sockets, LOOPBACK_4, resolver, channels, listeners);
+      doors.add(listen(loop, sockets, LOOPBACK_4, resolver, channels));
       try {
-        listen(loop, sockets, LOOPBACK_6, resolver, channels, listeners);
+        doors.add(listen(loop, sockets, LOOPBACK_6, resolver, channels));
       } catch (RuntimeException e) {
         // IPv6 switched off in the pod: nobody there can ask over it either.
         log.debug(
@@ -92,7 +103,7 @@ public final class PodDns implements MetricSource {
             "reason",
             String.valueOf(e.getMessage()));
       }
-      return new Served(channels, listeners, upstream);
+      return new Served(loop, sockets, channels, doors, upstream);
     } catch (RuntimeException e) {
       channels.forEach(PodDns::close);
       throw e;
@@ -111,26 +122,27 @@ public final class PodDns implements MetricSource {
     return sockets.datagram(loop, new InetSocketAddress(v6 ? ANY_6 : ANY_4, 0), handler);
   }
 
-  private static void listen(
+  /** Where one family's questions come in. */
+  private record Doors(
+      DatagramChannel udp, ServerSocketChannel tcp, TcpAnswers.Acceptor acceptor) {}
+
+  private static Doors listen(
       EventLoop loop,
       DnsSockets sockets,
       InetAddress loopback,
       PodResolver resolver,
-      List<Channel> channels,
-      List<String> listeners) {
+      List<Channel> channels) {
     InetSocketAddress address = new InetSocketAddress(loopback, PORT);
-    Channel udp = sockets.datagram(loop, address, new UdpAnswers(resolver));
+    DatagramChannel udp = sockets.datagram(loop, address, new UdpAnswers(resolver));
     channels.add(udp);
-    Channel tcp = sockets.listen(loop, address, new TcpAnswers.Acceptor(loop, resolver));
+    TcpAnswers.Acceptor acceptor = new TcpAnswers.Acceptor(loop, resolver);
+    ServerSocketChannel tcp = sockets.listen(loop, address, acceptor);
     channels.add(tcp);
-    listeners.add("udp " + text(udp, address));
-    listeners.add("tcp " + text(tcp, address));
+    return new Doors(udp, tcp, acceptor);
   }
 
-  private static String text(Channel channel, InetSocketAddress asked) {
-    InetSocketAddress bound =
-        channel.localAddress() instanceof InetSocketAddress address ? address : asked;
-    return NetUtil.toSocketAddressString(bound);
+  private static String text(@Nullable InetSocketAddress bound) {
+    return bound == null ? "closed" : NetUtil.toSocketAddressString(bound);
   }
 
   private static void close(@Nullable Channel channel) {
@@ -139,8 +151,46 @@ public final class PodDns implements MetricSource {
     }
   }
 
-  private record Served(List<Channel> channels, List<String> listeners, Upstream upstream)
+  private record Served(
+      EventLoop loop,
+      DnsSockets sockets,
+      List<Channel> channels,
+      List<Doors> doors,
+      Upstream upstream)
       implements Serving {
+    @Override
+    public List<String> listeners() {
+      List<String> all = new ArrayList<>();
+      for (Doors each : doors) {
+        all.add("udp " + text(each.udp.localAddress()));
+        all.add("tcp " + text(each.tcp.localAddress()));
+      }
+      return all;
+    }
+
+    @Override
+    public void drain() {
+      for (Doors each : doors) {
+        sockets.stopTaking(each.udp);
+        PodDns.close(each.tcp);
+      }
+    }
+
+    @Override
+    public int liveCount() {
+      Future<Integer> counted =
+          loop.submit(() -> {
+            int count = upstream.inFlight();
+            for (Doors each : doors) {
+              count += each.acceptor.connections();
+            }
+            return count;
+          });
+      counted.awaitUninterruptibly(COUNTED_WITHIN_MILLIS);
+      Integer count = counted.getNow();
+      return count == null ? 1 : count;
+    }
+
     @Override
     public void close() {
       channels.forEach(PodDns::close);

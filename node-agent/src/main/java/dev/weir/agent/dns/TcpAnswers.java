@@ -35,6 +35,11 @@ final class TcpAnswers extends ByteToMessageDecoder {
       this.resolver = resolver;
     }
 
+    /** On the loop. */
+    int connections() {
+      return connections;
+    }
+
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
       Channel child = (Channel) message;

@@ -95,6 +95,11 @@ final class Upstream {
     return begin(new Pending(freshId(), question, null, true, taker));
   }
 
+  /** On the loop. */
+  int inFlight() {
+    return pending.size() + overTcp;
+  }
+
   /** Any thread. Who still waits is told that nothing comes. */
   void close() {
     loop.execute(() -> {

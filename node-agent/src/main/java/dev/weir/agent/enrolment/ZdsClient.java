@@ -51,6 +51,8 @@ public final class ZdsClient implements AutoCloseable {
 
   private volatile boolean stopped;
   private volatile boolean connected;
+  private volatile boolean stays = true;
+  private volatile boolean renewing;
   private volatile boolean snapshotSeen;
 
   public ZdsClient(Path socketFile, Enroller enroller, Sockets sockets, Log log) {
@@ -74,6 +76,23 @@ public final class ZdsClient implements AutoCloseable {
     return snapshotSeen;
   }
 
+  /**
+   * Another agent serves the node: the enroller is heard while it still speaks, so that pods which
+   * go are let go, but a new connection would be taken for that of the newest agent.
+   */
+  public void stayAway() {
+    stays = false;
+  }
+
+  /** This agent serves the node again: connects afresh, and so is told of all pods. */
+  public void comeBack() {
+    if (!stays) {
+      stays = true;
+      renewing = true;
+      LockSupport.unpark(thread);
+    }
+  }
+
   @Override
   public void close() {
     stopped = true;
@@ -90,6 +109,11 @@ public final class ZdsClient implements AutoCloseable {
     String lastProblem = "";
     while (!stopped) {
       boolean useful = false;
+      if (!stays) {
+        LockSupport.parkNanos(LOOK_FOR_STOP.toNanos());
+        continue;
+      }
+      renewing = false;
       try (Sockets.Packets packets = sockets.connectPackets(socketFile, CONNECT_TIMEOUT)) {
         Conversation conversation = new Conversation(packets);
         try {
@@ -136,7 +160,7 @@ public final class ZdsClient implements AutoCloseable {
       await(enroller.snapshotBegin());
       connected = true;
       log.info("enroller connected", "socket", socketFile);
-      while (!stopped) {
+      while (!stopped && !renewing) {
         Sockets.Packet packet;
         try {
           packet = packets.receive(MAX_MESSAGE_BYTES, LOOK_FOR_STOP);

@@ -72,6 +72,7 @@ final class Dial implements PodSupply.Taker {
   }
 
   void start() {
+    pod.dialBegan();
     Decision decision = route.next();
     if (decision == null) {
       refuse(Refusal.NO_ENDPOINT, "no endpoint");
@@ -201,6 +202,7 @@ final class Dial implements PodSupply.Taker {
   @Override
   public void socket(SocketChannel server) {
     if (!accepted.isOpen()) {
+      pod.dialEnded();
       server.unsafe().closeForcibly();
       return;
     }
@@ -258,6 +260,7 @@ final class Dial implements PodSupply.Taker {
             relays.connections().opened(facts()),
             pod,
             there == pod ? null : there);
+    pod.dialEnded();
     Call admittedAs = call;
     if (admittedAs != null && there != null) {
       relay.call(admittedAs);
@@ -288,6 +291,7 @@ final class Dial implements PodSupply.Taker {
   }
 
   private void refuse(Refusal reason, String detail) {
+    pod.dialEnded();
     relays.connections().failed(facts(), outcomeOf(reason), detail);
     relays.refused(pod, accepted, reason, client, route.asked(), target);
   }

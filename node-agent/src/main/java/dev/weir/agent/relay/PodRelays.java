@@ -3,10 +3,12 @@ package dev.weir.agent.relay;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.transport.PodSupply;
+import io.netty.channel.ChannelFuture;
 import io.netty.channel.socket.ServerSocketChannel;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 
 /**
@@ -16,6 +18,7 @@ final class PodRelays {
   private final PodSupply supply;
   private final Log log;
   private final Set<Relay> live = ConcurrentHashMap.newKeySet();
+  private final AtomicInteger dialling = new AtomicInteger();
   private volatile boolean deleted;
   private volatile Pod pod;
   private volatile List<ServerSocketChannel> listeners = List.of();
@@ -66,8 +69,29 @@ final class PodRelays {
     live.forEach(visitor);
   }
 
+  /** A connection is accepted and its server sought. */
+  void dialBegan() {
+    dialling.incrementAndGet();
+  }
+
+  /** It has become a relay, or nothing. */
+  void dialEnded() {
+    dialling.decrementAndGet();
+  }
+
+  /** Of what is open, that which came in here: a connection between two pods counts once. */
+  int acceptedCount() {
+    int count = dialling.get();
+    for (Relay relay : live) {
+      if (relay.beganIn(this)) {
+        count++;
+      }
+    }
+    return count;
+  }
+
   int liveCount() {
-    return live.size();
+    return live.size() + dialling.get();
   }
 
   /** Resets every connection, each on its own loop, and those that are only being made. */
@@ -76,7 +100,8 @@ final class PodRelays {
     live.forEach(Relay::abortLater);
   }
 
-  void stopListening() {
-    listeners.forEach(ServerSocketChannel::close);
+  /** What the listeners have accepted has been handed on when their closing has ended. */
+  List<ChannelFuture> stopListening() {
+    return listeners.stream().map(ServerSocketChannel::close).toList();
   }
 }

@@ -49,6 +49,10 @@ final class Relay {
     }
   }
 
+  boolean beganIn(PodRelays pod) {
+    return first == pod;
+  }
+
   EventLoop loop() {
     return loop;
   }

@@ -19,10 +19,12 @@ import dev.weir.agent.telemetry.Refusals;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.api.model.FastPath;
 import dev.weir.api.model.Workload;
+import io.netty.channel.ChannelFuture;
 import io.netty.channel.EventLoop;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.socket.ServerSocketChannel;
 import io.netty.channel.socket.SocketChannel;
+import io.netty.util.concurrent.Future;
 import java.net.Inet6Address;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -45,6 +47,8 @@ public final class Relays implements PodListener {
 
   // What the kernel had already accepted for us when the pod was opted out is still served.
   private static final long CLOSE_LISTENERS_MILLIS = 250;
+
+  private static final long STOP_LISTENING_MILLIS = 1_000;
 
   private final EventLoopGroup loops;
   private final PodSockets sockets;
@@ -139,7 +143,7 @@ public final class Relays implements PodListener {
         .next()
         .schedule(
             () -> {
-              relays.stopListening();
+              var _ = relays.stopListening();
               relays.supply().close();
             },
             CLOSE_LISTENERS_MILLIS,
@@ -212,19 +216,30 @@ public final class Relays implements PodListener {
     };
   }
 
-  /** Stops accepting everywhere; what is open goes on. */
+  /**
+   * Stops accepting everywhere; what is open goes on. When this returns, {@link #liveCount} knows
+   * of every connection that had been accepted. Waits: not for event loops.
+   */
   public void drain() {
-    pods.values().forEach(PodRelays::stopListening);
+    List<ChannelFuture> closing = new ArrayList<>();
+    pods.values().forEach(relays -> closing.addAll(relays.stopListening()));
+    for (ChannelFuture each : closing) {
+      each.awaitUninterruptibly(STOP_LISTENING_MILLIS);
+    }
+    // Behind what listeners have handed to other loops.
+    List<Future<?>> passed = new ArrayList<>();
+    loops.forEach(loop -> passed.add(loop.submit(() -> {})));
+    passed.forEach(each -> each.awaitUninterruptibly(STOP_LISTENING_MILLIS));
   }
 
-  /** Connections that are open now. */
+  /** Connections that are open now, or being made. */
   public int liveCount() {
     int count = 0;
     for (PodRelays relays : pods.values()) {
-      count += relays.liveCount();
+      count += relays.acceptedCount();
     }
     for (PodRelays relays : leaving.values()) {
-      count += relays.liveCount();
+      count += relays.acceptedCount();
     }
     return count;
   }

@@ -11,6 +11,9 @@ import io.netty.channel.EventLoop;
 import io.netty.channel.socket.DatagramChannel;
 import io.netty.channel.socket.ServerSocketChannel;
 import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.unix.Socket;
+import io.netty.channel.unix.UnixChannel;
+import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -119,6 +122,23 @@ public final class PodSockets implements AutoCloseable {
     }
     bind(socket, loop, address, handler);
     return socket;
+  }
+
+  /**
+   * From now on the kernel gives what arrives to the other socket of the same address, that of
+   * another agent; what this one has in its queue is still read, and answers still leave by it. UDP
+   * has nothing like tcp_migrate_req: what waits at a socket that closes is lost.
+   */
+  public static void stopTaking(DatagramChannel socket) {
+    if (socket instanceof UnixChannel descriptor && socket.localAddress() != null) {
+      try {
+        // A connected socket hears its peer only, and a reuseport group passes over it. Its own
+        // address is a peer that never calls.
+        new Socket(descriptor.fd().intValue()).connect(socket.localAddress());
+      } catch (IOException e) {
+        throw new SocketException("leave datagrams to the next agent: " + e.getMessage(), e);
+      }
+    }
   }
 
   private void bind(

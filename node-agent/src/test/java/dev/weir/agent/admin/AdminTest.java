@@ -298,6 +298,7 @@ class AdminTest {
         List::of,
         "epoll",
         () -> notReady,
+        () -> new Standing(Standing.State.READY, true, 4, 0),
         quits::incrementAndGet,
         logs);
   }

@@ -589,7 +589,15 @@ final class KernelCaptureTest {
     KernelCapture successor = node.start();
     Pod again = node.enrolClient();
     assertThat(again.number()).isEqualTo(client.number());
+    assertThat(successor.inCharge()).as("before it asks").isFalse();
+    assertThat(former.inCharge()).isTrue();
+    assertThat(former.hasHeir()).isTrue();
     successor.services().replace(List.of(web(vip, 81)));
+    successor.takeCharge();
+    await("handed over", successor::inCharge);
+    assertThat(former.inCharge()).isFalse();
+    assertThat(former.isSucceeded()).isTrue();
+    assertThat(successor.isSucceeded()).isFalse();
     await("resolved", () -> successor.services().serviceAddress(2) != null);
     // What the former one still hears changes nothing any more, and its end is nobody's.
     former.services().replace(List.of(web(vip, 80)));
@@ -603,6 +611,34 @@ final class KernelCaptureTest {
       captured.close();
       assertThat(socket.isConnected()).isTrue();
     }
+  }
+
+  @Test
+  void aSuccessorThatEndsGivesTheChargeBackUnlessTheFormerOneHasRetired() throws IOException {
+    Pod client = node.enrolClient();
+    KernelCapture former = node.running();
+    for (int i = 0; i < 2; i++) {
+      node.listeners.closeAll();
+      KernelCapture successor = node.start();
+      node.enrolClient();
+      successor.takeCharge();
+      await("handed over", successor::inCharge);
+      assertThat(former.inCharge()).isFalse();
+      if (i == 0) {
+        successor.close();
+        await("back", former::inCharge);
+        assertThat(former.pods()).containsExactly(client);
+      } else {
+        former.retire();
+        successor.close();
+        assertThatThrownBy(() -> node.connect(node.client, SERVER4, PORT))
+            .isInstanceOf(ConnectException.class);
+        assertThat(former.inCharge()).isFalse();
+      }
+    }
+    former.close();
+    // Takes away what they have left.
+    node.start();
   }
 
   private static ServiceAddress web(InetAddress vip, int port) {

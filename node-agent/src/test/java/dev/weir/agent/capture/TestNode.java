@@ -116,7 +116,14 @@ final class TestNode implements AutoCloseable {
     now.addListener(listeners);
     now.flows().sink(flows);
     now.replacePods(directory());
-    now.start();
+    now.start(
+        new Capture.ChargeListener() {
+          @Override
+          public void taken() {}
+
+          @Override
+          public void lost() {}
+        });
     return now;
   }
 

@@ -424,6 +424,12 @@ class PodDnsTest {
     }
 
     @Override
+    public void stopTaking(DatagramChannel socket) {
+      // Each has a port of its own here: there is no other socket to leave it to.
+      socket.config().setAutoRead(false);
+    }
+
+    @Override
     public void dial(EventLoop loop, Taker taker) {
       loop.execute(() -> taker.socket(new NioSocketChannel()));
     }

@@ -178,6 +178,11 @@ class PodNetworkDnsTest {
       }
 
       @Override
+      public void stopTaking(DatagramChannel socket) {
+        PodSockets.stopTaking(socket);
+      }
+
+      @Override
       public void dial(EventLoop loop, Taker taker) {
         supply.dialling(
             loop,

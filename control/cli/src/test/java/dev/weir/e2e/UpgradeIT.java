@@ -1,0 +1,213 @@
+package dev.weir.e2e;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.weir.api.json.Json;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.function.Supplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ConditionEvaluationResult;
+import org.junit.jupiter.api.extension.ExecutionCondition;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.extension.ExtensionContext;
+
+/** Agents that are replaced while traffic goes on. */
+@ExtendWith(UpgradeIT.OnThisMachine.class)
+final class UpgradeIT {
+  private static final Pattern REQUESTS = Pattern.compile("(\\d+) requests in");
+  private static Lab lab;
+
+  static final class OnThisMachine implements ExecutionCondition {
+    @Override
+    public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
+      return Machine.needed();
+    }
+  }
+
+  @BeforeAll
+  static void up() {
+    lab = Lab.up("upgrade", Lab.yaml("mesh.yaml") + "---\n" + Lab.yaml("upgrade.yaml"));
+  }
+
+  @AfterAll
+  static void down() {
+    lab.close();
+  }
+
+  @AfterEach
+  void theMeshIsWholeAgain() {
+    for (String node : List.of("node-1", "node-2")) {
+      if (!agent(lab, node).get("state").text().equals("ready")) {
+        lab.lab("agent", node, "start").ok();
+      }
+    }
+  }
+
+  @Test
+  void upgradesUnderLoadAreNoticedByNoConnectionAndNoQuestion() {
+    List<CompletableFuture<String>> loads = new ArrayList<>();
+    loads.add(load(lab, "-c", "64", "http://web-near/"));
+    loads.add(load(lab, "-c", "64", "http://web-far/"));
+    // Each request on a connection of its own.
+    loads.add(load(lab, "-c", "8", "-H", "Connection: close", "http://web-near/"));
+    CompletableFuture<Json> names =
+        later(() -> lab.one("in-a", Cases.with(Cases.of("dns-storm", "in-b", 53), "seconds", 60)));
+    try (var direct = lab.hold("in-a", "in-b", 80, "v4");
+        var joined = lab.hold("joined-a", "joined-b", 80, "v4")) {
+      for (int i = 0; i < 2; i++) {
+        for (String node : List.of("node-1", "node-2")) {
+          lab.lab("agent", node, "upgrade").ok();
+          assertThat(direct.say("on")).isEqualTo("on");
+          assertThat(joined.say("on")).isEqualTo("on");
+        }
+      }
+      assertThat(loads).as("the load outlived the upgrades").noneMatch(CompletableFuture::isDone);
+    }
+    for (CompletableFuture<String> load : loads) {
+      String said = load.join();
+      assertThat(said).doesNotContain("Socket errors").doesNotContain("Non-2xx");
+      Matcher requests = REQUESTS.matcher(said);
+      assertThat(requests.find()).as(said).isTrue();
+      assertThat(Long.parseLong(requests.group(1))).as(said).isGreaterThan(100);
+    }
+    Json asked = names.join();
+    assertThat(asked.get("asked").integer()).as(asked.toJson()).isGreaterThan(1_000);
+    assertThat(asked.get("lost").integer()).as(asked.toJson()).isZero();
+    Waiting.until("former agents to have ended", () -> draining(lab).isEmpty());
+  }
+
+  @Test
+  void aConnectionGoesOnThroughTheAgentThatAcceptedItWhichEndsAfterIt() {
+    long first = agent(lab, "node-1").get("pid").integer();
+    long second;
+    try (var old = lab.hold("off-a", "in-b", 80, "v4")) {
+      lab.lab("agent", "node-1", "upgrade").ok();
+      second = agent(lab, "node-1").get("pid").integer();
+      assertThat(second).isNotEqualTo(first);
+      assertThat(old.say("through the first agent")).isEqualTo("through the first agent");
+      assertThat(draining(lab))
+          .extracting(each -> each.get("pid").integer())
+          .containsExactly(first);
+      assertThat(WeirCommand.run("status", "--name", lab.name()).ok().out())
+          .contains("draining", "pid " + first + ", finishes 1 connections");
+      // A second upgrade while the first agent still drains.
+      try (var young = lab.hold("off-a", "in-b", 80, "v4")) {
+        lab.lab("agent", "node-1", "upgrade").ok();
+        assertThat(old.say("still")).isEqualTo("still");
+        assertThat(young.say("as well")).isEqualTo("as well");
+        assertThat(draining(lab))
+            .extracting(each -> each.get("pid").integer())
+            .containsExactlyInAnyOrder(first, second);
+      }
+      Waiting.until("the second agent to have ended", () -> !isAlive(second));
+      assertThat(isAlive(first)).isTrue();
+      assertThat(old.say("last")).isEqualTo("last");
+    }
+    Waiting.until("the first agent to have ended", () -> !isAlive(first));
+    assertThat(draining(lab)).isEmpty();
+  }
+
+  @Test
+  void anAgentThatIsKilledUnderLoadTakesOnlyItsConnectionsWithIt() {
+    Way.DIRECT.settle(lab);
+    Way.JOINED.settle(lab);
+    CompletableFuture<String> load =
+        later(() ->
+            lab.exec("load", "", "wrk", "-t1", "-c", "16", "-d", "6s", "http://web-near/").out());
+    try (var direct = lab.hold("in-a", "in-b", 80, "v4");
+        var joined = lab.hold("joined-a", "joined-b", 80, "v4");
+        var relayed = lab.hold("off-a", "in-b", 80, "v4")) {
+      lab.lab("agent", "node-1", "kill").ok();
+      assertThat(direct.say("on")).isEqualTo("on");
+      assertThat(joined.say("on")).isEqualTo("on");
+      assertThat(relayed.say("gone")).doesNotContain("gone");
+      lab.lab("agent", "node-1", "start").ok();
+      Waiting.within(
+          1,
+          "a connection through the next agent",
+          () -> lab.one("off-a", Cases.of("talk", "in-b", 80)).get("echoed").isTrue());
+      assertThat(direct.say("on")).isEqualTo("on");
+      assertThat(joined.say("on")).isEqualTo("on");
+    }
+    assertThat(load.join()).contains("requests in");
+  }
+
+  @Test
+  void anAgentThatEndsAloneWaitsBrieflyAndTellsWhatItCut() throws IOException {
+    try (var relayed = lab.hold("off-a", "in-b", 80, "v4")) {
+      long start = System.nanoTime();
+      lab.lab("agent", "node-1", "stop").ok();
+      assertThat((System.nanoTime() - start) / 1_000_000_000L).as("seconds").isBetween(4L, 15L);
+      assertThat(relayed.say("gone")).doesNotContain("gone");
+      assertThat(Files.readString(Path.of("/run/weir-lab", lab.name(), "nodes/node-1/agent.log")))
+          .contains("connections are reset: they did not end in time connections=1");
+    }
+  }
+
+  @Test
+  void aSuccessorThatCannotServeLeavesTheFormerAgentInCharge() {
+    lab.lab("control", "kill").ok();
+    try {
+      long pid = agent(lab, "node-1").get("pid").integer();
+      long direct = lab.opened("node-1", "off-a", "in-b", "direct");
+      // Without a control plane it learns nothing, so it is never ready.
+      WeirCommand.Outcome outcome = lab.lab("agent", "node-1", "upgrade");
+      assertThat(outcome.status()).isNotZero();
+      assertThat(outcome.err()).contains("did not take over", "the old one stays");
+      assertThat(agent(lab, "node-1").get("pid").integer()).isEqualTo(pid);
+      assertThat(agent(lab, "node-1").get("state").text()).isEqualTo("ready");
+      for (int i = 0; i < 3; i++) {
+        Json answer = lab.one("off-a", Cases.of("talk", lab.ip("in-b", "v4"), 8080));
+        assertThat(answer.get("echoed").isTrue()).as(answer.toJson()).isTrue();
+      }
+      assertThat(lab.opened("node-1", "off-a", "in-b", "direct"))
+          .as("what the pods asked for still holds")
+          .isEqualTo(direct);
+      Waiting.until("pods to be enrolled again", () -> lab.isEnrolled("off-a"));
+    } finally {
+      lab.lab("control", "start").ok();
+    }
+    lab.lab("agent", "node-1", "upgrade").ok();
+  }
+
+  private static CompletableFuture<String> load(Lab lab, String... how) {
+    List<String> command = new ArrayList<>(List.of("wrk", "-t1", "-d", "60s"));
+    command.addAll(List.of(how));
+    return later(() -> lab.exec("load", "", command.toArray(String[]::new)).ok().out());
+  }
+
+  private static <T> CompletableFuture<T> later(Supplier<T> work) {
+    return CompletableFuture.supplyAsync(work, task -> Thread.ofVirtual().start(task));
+  }
+
+  private static Json node(Lab lab, String node) {
+    return lab.status().get("nodes").items().stream()
+        .filter(each -> each.get("name").text().equals(node))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private static Json agent(Lab lab, String node) {
+    return node(lab, node).get("agent");
+  }
+
+  private static List<Json> draining(Lab lab) {
+    return lab.status().get("nodes").items().stream()
+        .flatMap(node -> node.get("draining").items().stream())
+        .toList();
+  }
+
+  private static boolean isAlive(long pid) {
+    return ProcessHandle.of(pid).isPresent();
+  }
+}
