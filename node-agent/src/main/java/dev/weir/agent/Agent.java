@@ -23,6 +23,7 @@ import dev.weir.agent.telemetry.AccessLog;
 import dev.weir.agent.telemetry.Telemetry;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.Transport;
+import dev.weir.agent.tunnel.Tunnels;
 import dev.weir.ffi.Kernel;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.EventLoopGroup;
@@ -61,6 +62,7 @@ final class Agent implements AutoCloseable {
   private final Options options;
   private final Log log;
   private final Transport transport;
+  private final Tunnels tunnels;
   private final Relays relays;
   private final LocalPolicy policy;
   private final DnsOfPods names;
@@ -134,10 +136,14 @@ final class Agent implements AutoCloseable {
       this.policy = new LocalPolicy(xds);
       this.capture = result(capturing);
       started.push(this::closeCapture);
+      this.tunnels =
+          new Tunnels(wallet, xds, ByteBufAllocator.DEFAULT, telemetry, logs.room("tunnel"));
+      telemetry.add(tunnels);
       this.relays =
           new Relays(
               loops,
               sockets,
+              tunnels,
               new Router(capture::podAt, new LoopRandom()),
               xds,
               capture.originals(),
@@ -408,7 +414,8 @@ final class Agent implements AutoCloseable {
   }
 
   private boolean isBusy(boolean another) {
-    return relays.liveCount() > 0 || (another && names.liveCount() > 0);
+    // A tunnel ends after its last stream, once all that was written has left.
+    return relays.liveCount() > 0 || tunnels.count() > 0 || (another && names.liveCount() > 0);
   }
 
   /** One that starts beside this agent takes over, if only it is given the time. */

@@ -16,7 +16,8 @@ import picocli.CommandLine.Option;
     mixinStandardHelpOptions = true,
     description = {
       "Show who calls whom: connections, bytes, round-trip time, and the path they take:",
-      "direct and joined stay in the kernel, agent goes through the node's agent, plain is outside the mesh."
+      "direct and joined stay in the kernel, tunnel goes from agent to agent by mutual TLS, agent goes",
+      "plainly through the node's agent, plain is outside the mesh."
     },
     footer = {
       "",
@@ -130,7 +131,7 @@ final class EdgesCommand implements Callable<Integer> {
 
   private static String path(String path, Output output) {
     return switch (path) {
-      case "direct", "joined" -> output.green(path);
+      case "direct", "joined", "tunnel" -> output.green(path);
       case "agent" -> path;
       default -> output.yellow(path);
     };

@@ -21,7 +21,10 @@ final class Lab implements AutoCloseable {
     this.name = name;
   }
 
-  static Lab up(String name, String yaml, String... options) {
+  /** Two checkouts may be under test on one machine, so each has its own labs. */
+  static Lab up(String title, String yaml, String... options) {
+    String name =
+        title + "-" + Integer.toHexString(WeirCommand.home().toString().hashCode() & 0xfff);
     WeirCommand.run("lab", "down", "--name", name).ok();
     List<String> args = new ArrayList<>(List.of("lab", "up", "--name", name, "-f", "-"));
     args.addAll(List.of(options));
@@ -129,6 +132,22 @@ final class Lab implements AutoCloseable {
         new ArrayList<>(List.of("ip", "netns", "exec", "weir-" + name + "-" + node));
     args.addAll(List.of(command));
     return WeirCommand.process(args).ok().out();
+  }
+
+  /** Listens to every frame in a node's network namespace, for these words in the clear. */
+  Sniffer sniff(String node, String... secrets) {
+    List<String> command =
+        new ArrayList<>(
+            List.of(
+                "ip",
+                "netns",
+                "exec",
+                "weir-" + name + "-" + node,
+                "python3",
+                peer().toString(),
+                "sniff"));
+    command.addAll(List.of(secrets));
+    return new Sniffer(WeirCommand.launch(command));
   }
 
   static Path peer() {
@@ -242,6 +261,48 @@ final class Lab implements AutoCloseable {
     @Override
     public void close() {
       process.descendants().forEach(ProcessHandle::destroy);
+      process.destroy();
+    }
+  }
+
+  /** What goes over a wire. */
+  static final class Sniffer implements AutoCloseable {
+    private final Process process;
+    private final BufferedReader answers;
+
+    private Sniffer(Process process) {
+      this.process = process;
+      this.answers = process.inputReader(StandardCharsets.UTF_8);
+      if (!"listening".equals(line())) {
+        throw new AssertionError("the wire cannot be listened to");
+      }
+    }
+
+    /** What was seen since it began. */
+    Json stop() {
+      try {
+        process.getOutputStream().close();
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+      return Json.parse(line());
+    }
+
+    private String line() {
+      try {
+        String line = answers.readLine();
+        if (line == null) {
+          throw new AssertionError(
+              new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8));
+        }
+        return line;
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+
+    @Override
+    public void close() {
       process.destroy();
     }
   }

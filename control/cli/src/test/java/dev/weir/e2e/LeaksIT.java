@@ -55,7 +55,7 @@ final class LeaksIT {
     Lab lab = Lab.up("gone", Lab.yaml("mesh.yaml"), "--nodes", "1");
     lab.one("in-a", Cases.of("talk", "in-b", 80));
     kill(lab.status().get("nodes").items().getFirst().get("agent").get("pid").integer());
-    kill(Long.parseLong(Files.readString(Path.of("/run/weir-lab/gone/lab.pid")).strip()));
+    kill(Long.parseLong(Files.readString(Path.of("/run/weir-lab", lab.name(), "lab.pid")).strip()));
     lab.close();
     Waiting.until(
         "the kernel to hold what it held before, " + before, () -> inTheKernel().equals(before));

@@ -143,7 +143,7 @@ final class LifecycleIT {
   }
 
   private static long opened(Lab lab) {
-    return lab.opened("node-1", "in-a", "in-c", "agent");
+    return lab.opened("node-1", "in-a", "in-c", "tunnel");
   }
 
   private static String agentState(Lab lab, String node) {

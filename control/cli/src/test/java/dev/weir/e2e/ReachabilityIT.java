@@ -69,10 +69,10 @@ final class ReachabilityIT {
   }
 
   @Test
-  void connectionsBetweenNodesGoThroughTheAgent(Lab lab) {
-    long before = lab.opened("node-1", "in-a", "in-c", "agent");
+  void connectionsBetweenNodesGoThroughATunnel(Lab lab) {
+    long before = lab.opened("node-1", "in-a", "in-c", "tunnel");
     assertThat(lab.one("in-a", Cases.of("talk", "in-c", 80)).get("echoed").isTrue()).isTrue();
-    Waiting.until("the edge", () -> lab.opened("node-1", "in-a", "in-c", "agent") > before);
+    Waiting.until("the edge", () -> lab.opened("node-1", "in-a", "in-c", "tunnel") > before);
   }
 
   @Test

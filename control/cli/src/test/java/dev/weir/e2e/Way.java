@@ -6,11 +6,11 @@ import dev.weir.api.json.Json;
 enum Way {
   DIRECT("in-a", "in-b", "direct"),
   JOINED("joined-a", "joined-b", "joined"),
-  AGENT_ON_ONE_NODE("off-a", "in-b", "agent"),
-  AGENT_BETWEEN_NODES("in-a", "in-c", "agent"),
+  TUNNEL_ON_ONE_NODE("off-a", "in-b", "tunnel"),
+  TUNNEL_BETWEEN_NODES("in-a", "in-c", "tunnel"),
   INTO_THE_MESH("out-a", "in-b", "agent"),
   OUT_OF_THE_MESH("in-a", "out-c", "agent"),
-  IN_POD_HOPS_JOINED("joined-a", "in-c", "agent");
+  IN_POD_HOPS_JOINED("joined-a", "in-c", "tunnel");
 
   final String client;
   final String server;
@@ -31,7 +31,7 @@ enum Way {
    * them yet.
    */
   void settle(Lab lab) {
-    if (path.equals("agent")) {
+    if (path.equals("agent") || path.equals("tunnel")) {
       return;
     }
     long before = lab.opened("node-1", client, server, path);

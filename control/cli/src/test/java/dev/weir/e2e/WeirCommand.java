@@ -54,7 +54,7 @@ final class WeirCommand {
     return finish(launch(command), "", command);
   }
 
-  private static Process launch(List<String> command) {
+  static Process launch(List<String> command) {
     try {
       return new ProcessBuilder(command).start();
     } catch (IOException e) {

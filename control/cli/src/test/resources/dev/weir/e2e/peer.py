@@ -374,6 +374,33 @@ def hold(host, port, family):
             return
 
 
+def sniff(secrets):
+    """Every frame of this network namespace until stdin ends: which of the secrets were readable, and what of TLS was seen at port 15008."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 20)
+    print("listening", flush=True)
+    seen, hellos, versions, records = set(), 0, set(), 0
+    while True:
+        for ready in select.select([sock, sys.stdin], [], [])[0]:
+            if ready is sys.stdin:
+                print(json.dumps({"readable": sorted(seen), "hellos": hellos, "versions": sorted(versions), "records": records}), flush=True)
+                return
+            frame = sock.recv(65536)
+            seen.update(s for s in secrets if s.encode() in frame)
+            at = 14 + ((frame[14] & 15) * 4 if frame[12:14] == b"\x08\x00" else 40)
+            if len(frame) < at + 20 or 15008 not in struct.unpack("!HH", frame[at : at + 4]):
+                continue
+            data = frame[at + (frame[at + 12] >> 4) * 4 :]
+            if data[:1] == b"\x16" and data[5:6] == b"\x01":
+                hellos += 1
+            elif data[:1] == b"\x16" and data[5:6] == b"\x02":
+                # RFC 8446 section 4.2.1: the server's choice stands in supported_versions.
+                found = data.find(b"\x00\x2b\x00\x02")
+                versions.add(data[found + 4 : found + 6].hex() if found > 0 else "none")
+            elif data[:3] == b"\x17\x03\x03":
+                records += 1
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         for port in sys.argv[2:-1]:
@@ -384,3 +411,5 @@ if __name__ == "__main__":
         run(json.load(sys.stdin))
     elif sys.argv[1] == "hold":
         hold(sys.argv[2], sys.argv[3], sys.argv[4])
+    elif sys.argv[1] == "sniff":
+        sniff(sys.argv[2:])

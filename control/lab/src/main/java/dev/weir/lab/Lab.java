@@ -1027,7 +1027,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
                     ? "the agent has not answered yet"
                     : "no agent runs on " + pod.node.name());
       } else {
-        word = verdict.isEmpty() ? "enrolled" : "refused: " + verdict;
+        word = verdict.isEmpty() ? Annotations.ENROLLED : "refused: " + verdict;
       }
     }
     Map<String, String> annotations = new LinkedHashMap<>(pod.pod().metadata().annotations());
@@ -1188,13 +1188,13 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
       } else if (!well) {
         String why = run.trouble();
         String enrolment =
-            pod.metadata().annotations().getOrDefault(Annotations.STATUS, "enrolled");
+            pod.metadata().annotations().getOrDefault(Annotations.STATUS, Annotations.ENROLLED);
         missing.add(
             readable(pod.key())
                 + " is "
                 + phase
                 + (why.isEmpty() ? "" : ": " + why)
-                + (enrolment.equals("enrolled") ? "" : "; mesh: " + enrolment));
+                + (enrolment.equals(Annotations.ENROLLED) ? "" : "; mesh: " + enrolment));
       }
     }
     for (KubeObject object : objects.all()) {

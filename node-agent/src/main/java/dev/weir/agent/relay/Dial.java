@@ -13,6 +13,12 @@ import dev.weir.agent.telemetry.Path;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Reporter;
 import dev.weir.agent.transport.PodSupply;
+import dev.weir.agent.tunnel.ErrorCode;
+import dev.weir.agent.tunnel.PodTunnels;
+import dev.weir.agent.tunnel.TunnelStream;
+import dev.weir.api.model.OnAgentLoss;
+import dev.weir.api.model.Service;
+import dev.weir.api.model.Tunnel;
 import dev.weir.api.model.Workload;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelPromise;
@@ -26,45 +32,47 @@ import java.net.Inet6Address;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds the server side of one accepted connection: tries what its route names until something
- * answers. The accepted channel joins the event loop only then, so its first bytes wait in the
- * kernel, and a server that speaks first is heard first. Owned by that loop.
+ * Finds the server side of one connection: tries what its route names until something answers.
+ * Owned by the connection's event loop.
  */
-final class Dial implements PodSupply.Taker {
+final class Dial implements PodSupply.Taker, PodTunnels.Opening {
+  private static final long LOOK_AGAIN_MILLIS = 300;
+
   private final Relays relays;
   private final PodRelays pod;
   private final EventLoop loop;
-  private final SocketChannel accepted;
-  private final InetSocketAddress client;
+  private final Arrival arrival;
   private final Route route;
   private final MeshView view;
   private final boolean inbound;
   private InetSocketAddress target;
   private @Nullable PodRelays into;
+  private @Nullable Workload through;
   private boolean otherFamilyTried;
   private @Nullable Call call;
+  private boolean lookedAgain;
 
   /**
    * @param pod whose listener accepted
-   * @param client the client's own address, as the server is to see it
+   * @param inbound it came to the pod, not from it
    */
   Dial(
       Relays relays,
       PodRelays pod,
       EventLoop loop,
-      SocketChannel accepted,
-      InetSocketAddress client,
+      Arrival arrival,
       Route route,
       MeshView view,
       boolean inbound) {
     this.relays = relays;
     this.pod = pod;
     this.loop = loop;
-    this.accepted = accepted;
-    this.client = client;
+    this.arrival = arrival;
     this.route = route;
     this.view = view;
     this.inbound = inbound;
@@ -85,6 +93,7 @@ final class Dial implements PodSupply.Taker {
     switch (decision) {
       case Decision.Deliver(Pod to, InetSocketAddress address) -> {
         target = address;
+        through = null;
         PodRelays there = relays.of(to);
         InetAddress source = sourceFor(address.getAddress());
         if (there != null && source != null) {
@@ -98,6 +107,8 @@ final class Dial implements PodSupply.Taker {
           dial(address);
         }
       }
+      case Decision.Tunnel(Workload workload, InetSocketAddress address) ->
+          tunnel(workload, address);
       case Decision.Dial(InetSocketAddress address) -> dial(address);
       case Decision.Refuse(Refusal reason) -> refuse(reason, reason.label());
     }
@@ -111,9 +122,10 @@ final class Dial implements PodSupply.Taker {
     Pod to = there.pod();
     Call asked =
         Call.of(
-            // Capture knows this node's pods by their namespaces, which nobody can forge; plaintext
-            // from elsewhere proves nothing.
-            inbound ? null : pod.pod().identity(),
+            // Capture knows this node's pods by their namespaces, which nobody can forge; a
+            // tunnel's
+            // peer has shown a certificate; plaintext from elsewhere proves nothing.
+            inbound ? arrival.principal() : pod.pod().identity(),
             source,
             target.getAddress(),
             target.getPort(),
@@ -134,7 +146,24 @@ final class Dial implements PodSupply.Taker {
     target = address;
     into = null;
     call = null;
+    through = null;
     pod.supply().dialling(loop, this);
+  }
+
+  private void tunnel(Workload workload, InetSocketAddress address) {
+    target = address;
+    into = null;
+    call = null;
+    through = workload;
+    Service service = route.service();
+    pod.tunnels()
+        .open(
+            loop,
+            workload,
+            address,
+            arrival.client(),
+            service == null ? null : service.hostname(),
+            this);
   }
 
   /** The client's address of the server's family; null where it has none that is known. */
@@ -142,10 +171,11 @@ final class Dial implements PodSupply.Taker {
     if (!inbound) {
       return ofFamily(pod.pod().addresses(), server.getClass());
     }
-    if (client.getAddress().getClass() == server.getClass()) {
-      return client.getAddress();
+    InetAddress client = arrival.client().getAddress();
+    if (client.getClass() == server.getClass()) {
+      return client;
     }
-    Workload caller = view.workload(client.getAddress());
+    Workload caller = view.workload(client);
     return caller == null ? null : ofFamily(caller.addresses(), server.getClass());
   }
 
@@ -201,7 +231,7 @@ final class Dial implements PodSupply.Taker {
 
   @Override
   public void socket(SocketChannel server) {
-    if (!accepted.isOpen()) {
+    if (!arrival.isWaiting()) {
       pod.dialEnded();
       server.unsafe().closeForcibly();
       return;
@@ -250,13 +280,73 @@ final class Dial implements PodSupply.Taker {
       }
       return;
     }
+    if (!arrival.isWaiting()) {
+      pod.dialEnded();
+      SocketEnd.reset(server);
+      return;
+    }
+    // Before channelActive, which follows this listener and begins to read.
+    join(relay -> {
+      SocketEnd end = new SocketEnd(relay, server, false, relays.tuning().forgetsEnded());
+      server.pipeline().addLast(end);
+      return end;
+    });
+  }
+
+  @Override
+  public void opened(TunnelStream stream) {
+    if (!arrival.isWaiting()) {
+      pod.dialEnded();
+      stream.reset(ErrorCode.CANCEL);
+      return;
+    }
+    join(relay -> {
+      StreamEnd end = new StreamEnd(relay, stream, false);
+      stream.events(end);
+      return end;
+    });
+  }
+
+  @Override
+  public void failed(Refusal reason, String detail) {
+    Workload far = through;
+    if (reason == Refusal.CONNECT_REFUSED && far != null && !lookedAgain) {
+      // Nobody listens for tunnels there: no agent, or the pod was opted out this moment and the
+      // control plane's word of it is on its way.
+      lookedAgain = true;
+      loop.schedule(() -> lookAgain(far, detail), LOOK_AGAIN_MILLIS, TimeUnit.MILLISECONDS);
+      return;
+    }
+    fail(reason, detail);
+  }
+
+  private void lookAgain(Workload far, String detail) {
+    Workload now = relays.view().workload(target.getAddress());
+    boolean left = now == null || now.tunnel() == Tunnel.NONE;
+    if (left || far.settings().onAgentLoss() == OnAgentLoss.OPEN) {
+      dial(target);
+    } else {
+      fail(Refusal.CONNECT_REFUSED, detail);
+    }
+  }
+
+  private void fail(Refusal reason, String detail) {
+    // Without a certificate of its own the pod is no better off with another endpoint.
+    Decision next = reason == Refusal.NO_IDENTITY ? null : route.next();
+    if (next == null) {
+      refuse(reason, detail);
+    } else {
+      follow(next);
+    }
+  }
+
+  private void join(Function<Relay, End> server) {
     PodRelays there = into;
     Relay relay =
         new Relay(
             loop,
-            accepted,
+            arrival::end,
             server,
-            relays.tuning().forgetsEnded(),
             relays.connections().opened(facts()),
             pod,
             there == pod ? null : there);
@@ -270,16 +360,7 @@ final class Dial implements PodSupply.Taker {
         relays.judge(there, relay, now);
       }
     }
-    // Before channelActive, which follows this listener and begins to read.
-    server.pipeline().addLast(relay.server());
-    relays.tuning().client(accepted);
-    accepted.pipeline().addLast(relay.client());
-    ChannelFuture registered = loop.register(accepted);
-    registered.addListener(future -> {
-      if (!future.isSuccess()) {
-        relay.abort();
-      }
-    });
+    arrival.begin(relay);
     if (!inbound && there != null) {
       relays.allowed(pod.pod(), there.pod(), target.getPort());
     }
@@ -293,7 +374,7 @@ final class Dial implements PodSupply.Taker {
   private void refuse(Refusal reason, String detail) {
     pod.dialEnded();
     relays.connections().failed(facts(), outcomeOf(reason), detail);
-    relays.refused(pod, accepted, reason, client, route.asked(), target);
+    relays.refused(pod, arrival, reason, route.asked(), target, detail);
   }
 
   private static Refusal refusalOf(Throwable cause) {
@@ -308,18 +389,30 @@ final class Dial implements PodSupply.Taker {
   private static Outcome outcomeOf(Refusal reason) {
     return switch (reason) {
       case DENIED, MTLS_REQUIRED, POLICY_UNKNOWN -> Outcome.DENIED;
+      case NO_IDENTITY, WRONG_PEER -> Outcome.TLS_FAILED;
+      case TUNNEL_FAILED -> Outcome.TUNNEL_FAILED;
+      case DENIED_THERE -> Outcome.DENIED;
       default -> Outcome.CONNECT_FAILED;
     };
   }
 
   private ConnectionFacts facts() {
     PodRelays there = into;
-    Party source = inbound ? Party.at(client, view) : Party.of(pod.pod(), view, client);
+    Workload far = through;
+    InetSocketAddress client = arrival.client();
+    Party source = inbound ? arrival.party(view) : Party.of(pod.pod(), view, client);
     Party destination =
-        there == null ? Party.at(target, view) : Party.of(there.pod(), view, target);
+        there != null
+            ? Party.of(there.pod(), view, target)
+            : far != null ? Party.of(far, target) : Party.at(target, view);
     Reporter reporter =
         inbound ? Reporter.DESTINATION : there == null ? Reporter.SOURCE : Reporter.BOTH;
     return new ConnectionFacts(
-        reporter, source, destination, route.asked(), route.service(), Path.AGENT);
+        reporter,
+        source,
+        destination,
+        route.asked(),
+        route.service(),
+        far != null || arrival.principal() != null ? Path.TUNNEL : Path.AGENT);
   }
 }

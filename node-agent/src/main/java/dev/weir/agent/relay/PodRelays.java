@@ -3,6 +3,8 @@ package dev.weir.agent.relay;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.transport.PodSupply;
+import dev.weir.agent.tunnel.PodTunnels;
+import dev.weir.agent.tunnel.Tunnels;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.socket.ServerSocketChannel;
 import java.util.List;
@@ -16,6 +18,7 @@ import java.util.function.Consumer;
  */
 final class PodRelays {
   private final PodSupply supply;
+  private final PodTunnels tunnels;
   private final Log log;
   private final Set<Relay> live = ConcurrentHashMap.newKeySet();
   private final AtomicInteger dialling = new AtomicInteger();
@@ -23,9 +26,10 @@ final class PodRelays {
   private volatile Pod pod;
   private volatile List<ServerSocketChannel> listeners = List.of();
 
-  PodRelays(Pod pod, PodSupply supply, Log log) {
+  PodRelays(Pod pod, PodSupply supply, Tunnels tunnels, Log log) {
     this.pod = pod;
     this.supply = supply;
+    this.tunnels = tunnels.of(this::pod, supply);
     this.log = log;
   }
 
@@ -39,6 +43,10 @@ final class PodRelays {
 
   PodSupply supply() {
     return supply;
+  }
+
+  PodTunnels tunnels() {
+    return tunnels;
   }
 
   Log log() {
@@ -98,10 +106,15 @@ final class PodRelays {
   void abortAll() {
     deleted = true;
     live.forEach(Relay::abortLater);
+    tunnels.abort();
   }
 
-  /** What the listeners have accepted has been handed on when their closing has ended. */
+  /**
+   * What the listeners have accepted has been handed on when their closing has ended. Tunnels end
+   * after their last stream.
+   */
   List<ChannelFuture> stopListening() {
+    tunnels.drain();
     return listeners.stream().map(ServerSocketChannel::close).toList();
   }
 }

@@ -4,16 +4,16 @@ import dev.weir.agent.authz.Call;
 import dev.weir.agent.telemetry.ConnectionMeter;
 import dev.weir.agent.telemetry.Outcome;
 import io.netty.channel.EventLoop;
-import io.netty.channel.socket.SocketChannel;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One connection through the agent: its two sides, and what is counted of it. Owned by their event
+ * One connection through the agent: its two ends, and what is counted of it. Owned by their event
  * loop.
  */
 final class Relay {
-  private final Side client;
-  private final Side server;
+  private final End client;
+  private final End server;
   private final ConnectionMeter meter;
   private final PodRelays first;
   private final @Nullable PodRelays second;
@@ -25,21 +25,21 @@ final class Relay {
   private volatile @Nullable Call call;
 
   /**
-   * @param forgetsEnded see {@link Tuning#forgetsEnded}
+   * @param client makes the end that called
+   * @param server makes the end that answers
    * @param first the pod whose listener accepted
    * @param second the pod that is delivered into, where that is another
    */
   Relay(
       EventLoop loop,
-      SocketChannel client,
-      SocketChannel server,
-      boolean forgetsEnded,
+      Function<Relay, End> client,
+      Function<Relay, End> server,
       ConnectionMeter meter,
       PodRelays first,
       @Nullable PodRelays second) {
     this.loop = loop;
-    this.client = new Side(this, client, true, forgetsEnded);
-    this.server = new Side(this, server, false, forgetsEnded);
+    this.client = client.apply(this);
+    this.server = server.apply(this);
     this.meter = meter;
     this.first = first;
     this.second = second;
@@ -57,11 +57,11 @@ final class Relay {
     return loop;
   }
 
-  Side client() {
+  End client() {
     return client;
   }
 
-  Side server() {
+  End server() {
     return server;
   }
 
@@ -73,7 +73,7 @@ final class Relay {
     }
   }
 
-  /** Ends both sides by a reset; what is not yet written is lost, as a reset means. */
+  /** Ends both by a reset; what is not yet written is lost, as a reset means. */
   void abort() {
     if (!aborted) {
       aborted = true;
@@ -113,7 +113,7 @@ final class Relay {
     first.log().error("relay failed", "pod", first.pod().label(), "reason", error);
   }
 
-  /** One side is gone, in good order or not. */
+  /** One end is gone, in good order or not. */
   void closed(boolean inOrder) {
     if (!inOrder) {
       abort();

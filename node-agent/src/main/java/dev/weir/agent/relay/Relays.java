@@ -12,12 +12,17 @@ import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.route.Ports;
+import dev.weir.agent.route.Route;
 import dev.weir.agent.route.Router;
 import dev.weir.agent.telemetry.Connections;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Refusals;
 import dev.weir.agent.transport.PodSockets;
+import dev.weir.agent.tunnel.Authority;
+import dev.weir.agent.tunnel.TunnelRequest;
+import dev.weir.agent.tunnel.Tunnels;
 import dev.weir.api.model.FastPath;
+import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.EventLoop;
@@ -52,6 +57,7 @@ public final class Relays implements PodListener {
 
   private final EventLoopGroup loops;
   private final PodSockets sockets;
+  private final Tunnels tunnels;
   private final Router router;
   private final Mesh mesh;
   private final Originals originals;
@@ -69,6 +75,7 @@ public final class Relays implements PodListener {
   public Relays(
       EventLoopGroup loops,
       PodSockets sockets,
+      Tunnels tunnels,
       Router router,
       Mesh mesh,
       Originals originals,
@@ -80,6 +87,7 @@ public final class Relays implements PodListener {
       Log log) {
     this.loops = loops;
     this.sockets = sockets;
+    this.tunnels = tunnels;
     this.router = router;
     this.mesh = mesh;
     this.originals = originals;
@@ -93,8 +101,8 @@ public final class Relays implements PodListener {
 
   @Override
   public void enrolled(Pod pod) {
-    PodRelays relays = new PodRelays(pod, sockets.supply(pod.netns()), log);
-    List<ServerSocketChannel> listeners = new ArrayList<>(3);
+    PodRelays relays = new PodRelays(pod, sockets.supply(pod.netns()), tunnels, log);
+    List<ServerSocketChannel> listeners = new ArrayList<>(4);
     try {
       Acceptor outbound = new Acceptor(loops, (c, loop) -> outbound(relays, c, loop), log);
       Acceptor inbound = new Acceptor(loops, (c, loop) -> inbound(relays, c, loop), log);
@@ -109,6 +117,16 @@ public final class Relays implements PodListener {
         log.debug("no IPv6 loopback in the pod", "pod", pod.label());
       }
       listeners.add(listen(pod, ANY, Ports.INBOUND, true, inbound));
+      listeners.add(
+          listen(
+              pod,
+              ANY,
+              Ports.HBONE,
+              false,
+              new Acceptor(
+                  loops,
+                  (c, loop) -> relays.tunnels().serve(c, loop, r -> tunnelled(relays, loop, r)),
+                  log)));
     } catch (RuntimeException e) {
       listeners.forEach(ServerSocketChannel::close);
       relays.supply().close();
@@ -204,10 +222,6 @@ public final class Relays implements PodListener {
     return authz.decide(view.policies(), call);
   }
 
-  MeshView view() {
-    return mesh.current();
-  }
-
   static Refusal refusalOf(Verdict verdict) {
     return switch (verdict.reason()) {
       case ALLOWED, DENIED, NOT_ALLOWED -> Refusal.DENIED;
@@ -263,41 +277,85 @@ public final class Relays implements PodListener {
     InetSocketAddress remote = accepted.remoteAddress();
     if (remote == null) {
       // Reset while it waited to be accepted.
-      Side.reset(accepted);
+      SocketEnd.reset(accepted);
       return;
     }
     Original original =
         originals.take(pod.pod(), remote.getPort(), remote.getAddress() instanceof Inet6Address);
     if (original == null) {
-      refused(pod, accepted, Refusal.ORIGINAL_LOST, remote, remote, remote);
+      refused(
+          pod,
+          new AcceptedSocket(loop, accepted, remote, tuning),
+          Refusal.ORIGINAL_LOST,
+          remote,
+          remote,
+          "the kernel's note of what was asked is gone");
       return;
     }
     MeshView view = mesh.current();
-    new Dial(this, pod, loop, accepted, remote, router.outbound(view, original), view, false)
-        .start();
+    Arrival arrival = new AcceptedSocket(loop, accepted, remote, tuning);
+    Route route = router.outbound(pod.pod(), view, original);
+    new Dial(this, pod, loop, arrival, route, view, false).start();
   }
 
   private void inbound(PodRelays pod, SocketChannel accepted, EventLoop loop) {
     InetSocketAddress remote = accepted.remoteAddress();
     InetSocketAddress local = accepted.localAddress();
     if (remote == null || local == null) {
-      Side.reset(accepted);
+      SocketEnd.reset(accepted);
       return;
     }
-    new Dial(
-            this,
-            pod,
-            loop,
-            accepted,
-            remote,
-            router.inbound(pod.pod(), local),
-            mesh.current(),
-            true)
-        .start();
+    Arrival arrival = new AcceptedSocket(loop, accepted, remote, tuning);
+    Route route = router.inbound(pod.pod(), local);
+    new Dial(this, pod, loop, arrival, route, mesh.current(), true).start();
+  }
+
+  private void tunnelled(PodRelays pod, EventLoop loop, TunnelRequest request) {
+    MeshView view = mesh.current();
+    InetSocketAddress to = target(view, pod.pod(), request);
+    if (to == null) {
+      refusals.count(pod.pod(), Refusal.BAD_TUNNEL_REQUEST);
+      log.debug(
+          "tunnel request is for somebody else",
+          "pod",
+          pod.pod().label(),
+          "client",
+          request.client(),
+          "asked",
+          request.target(),
+          "at",
+          request.local());
+      request.refuse(400);
+      return;
+    }
+    Route route = router.inbound(pod.pod(), to);
+    new Dial(this, pod, loop, new ArrivedStream(request), route, view, true).start();
+  }
+
+  /**
+   * Where in the pod a request goes: the pod's own address that the tunnel came to, and nothing
+   * else. A name is one of a Service that the pod answers for.
+   */
+  private static @Nullable InetSocketAddress target(MeshView view, Pod pod, TunnelRequest request) {
+    Authority asked = request.target();
+    InetAddress local = request.local().getAddress();
+    InetAddress ip = asked.ip();
+    if (ip != null) {
+      return ip.equals(local) ? new InetSocketAddress(ip, asked.port()) : null;
+    }
+    Service service = view.service(asked.host());
+    Workload workload = view.pod(pod.namespace(), pod.name()).orElse(null);
+    int port =
+        service == null || workload == null ? 0 : workload.targetPort(service.key(), asked.port());
+    return port == 0 ? null : new InetSocketAddress(local, port);
   }
 
   @Nullable PodRelays of(Pod pod) {
     return pods.get(pod.number());
+  }
+
+  MeshView view() {
+    return mesh.current();
   }
 
   Tuning tuning() {
@@ -317,11 +375,11 @@ public final class Relays implements PodListener {
 
   void refused(
       PodRelays pod,
-      SocketChannel accepted,
+      Arrival arrival,
       Refusal reason,
-      InetSocketAddress client,
       InetSocketAddress asked,
-      InetSocketAddress tried) {
+      InetSocketAddress tried,
+      String detail) {
     refusals.count(pod.pod(), reason);
     log.debug(
         "connection refused",
@@ -330,11 +388,13 @@ public final class Relays implements PodListener {
         "reason",
         reason.label(),
         "client",
-        client,
+        arrival.client(),
         "asked",
         asked,
         "tried",
-        tried);
-    Side.reset(accepted);
+        tried,
+        "detail",
+        detail);
+    arrival.refuse(reason);
   }
 }

@@ -2,12 +2,16 @@ package dev.weir.agent.route;
 
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.telemetry.Refusal;
+import dev.weir.api.model.Workload;
 import java.net.InetSocketAddress;
 
 /** What to do with one connection. */
 public sealed interface Decision {
   /** Into an enrolled pod of this node, with the client's own address as source. */
   record Deliver(Pod pod, InetSocketAddress to) implements Decision {}
+
+  /** Through a tunnel from inside the client's pod, since the other end is of the mesh. */
+  record Tunnel(Workload workload, InetSocketAddress to) implements Decision {}
 
   /** From inside the client's pod to anywhere else. */
   record Dial(InetSocketAddress to) implements Decision {}

@@ -8,4 +8,12 @@ public final class Ports {
   public static final int DNS = 15053;
 
   private Ports() {}
+
+  /** Whether an agent listens there, so that nobody else may be called there. */
+  static boolean isOurs(int port) {
+    return switch (port) {
+      case OUTBOUND, INBOUND, HBONE, DNS -> true;
+      default -> false;
+    };
+  }
 }

@@ -4,6 +4,7 @@ import dev.weir.agent.balance.Endpoints;
 import dev.weir.api.model.Endpoint;
 import dev.weir.api.model.Service;
 import java.net.InetSocketAddress;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,24 +15,24 @@ public final class Route {
   // A Service whose endpoints all hang must not hold a client for a minute.
   private static final int MOST_TRIES = 5;
 
-  private final Router router;
   private final InetSocketAddress asked;
   private final @Nullable Service service;
-  private final @Nullable Endpoints others;
+  private final @Nullable Further further;
   private final Decision first;
   private int tries;
 
+  /** What is left where the first cannot be reached. */
+  record Further(Endpoints endpoints, Function<InetSocketAddress, Decision> towards) {}
+
   Route(
-      Router router,
       InetSocketAddress asked,
       @Nullable Service service,
       Decision first,
-      @Nullable Endpoints others) {
-    this.router = router;
+      @Nullable Further further) {
     this.asked = asked;
     this.service = service;
     this.first = first;
-    this.others = others;
+    this.further = further;
   }
 
   /** What the client named. */
@@ -52,14 +53,14 @@ public final class Route {
     if (tries++ == 0) {
       return first;
     }
-    Endpoint endpoint = others == null ? null : others.draw();
-    return endpoint == null
+    Endpoint endpoint = further == null ? null : further.endpoints().draw();
+    return endpoint == null || further == null
         ? null
-        : router.towards(new InetSocketAddress(endpoint.address(), endpoint.port()));
+        : further.towards().apply(new InetSocketAddress(endpoint.address(), endpoint.port()));
   }
 
   /** Whether {@link #next} has another. */
   public boolean hasNext() {
-    return tries == 0 || (others != null && tries < MOST_TRIES && !others.isEmpty());
+    return tries == 0 || (further != null && tries < MOST_TRIES && !further.endpoints().isEmpty());
   }
 }

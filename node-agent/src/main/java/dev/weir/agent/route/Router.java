@@ -6,7 +6,10 @@ import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.api.model.Endpoint;
+import dev.weir.api.model.FastPath;
 import dev.weir.api.model.Service;
+import dev.weir.api.model.Tunnel;
+import dev.weir.api.model.Workload;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.function.Function;
@@ -32,43 +35,59 @@ public final class Router {
    * same weights, and for every connection alike. The other endpoints of the Service follow if that
    * one cannot be reached.
    */
-  public Route outbound(MeshView view, Original original) {
+  public Route outbound(Pod source, MeshView view, Original original) {
     InetSocketAddress asked = original.asked();
     InetSocketAddress picked = original.picked();
     Service service = view.service(asked.getAddress());
     if (service == null) {
-      return new Route(this, asked, null, towards(picked), null);
+      return new Route(asked, null, towards(source, view, picked), null);
     }
     Endpoints endpoints =
         new Endpoints(view.endpoints(service, asked.getPort()), asked.getAddress(), random);
     if (!picked.equals(asked)) {
       endpoints.exclude(picked);
-      return new Route(this, asked, service, towards(picked), endpoints);
+      return new Route(
+          asked, service, towards(source, view, picked), further(source, view, endpoints));
     }
     Endpoint drawn = endpoints.draw();
     Decision first =
         drawn == null
             ? new Decision.Refuse(Refusal.NO_ENDPOINT)
-            : towards(new InetSocketAddress(drawn.address(), drawn.port()));
-    return new Route(this, asked, service, first, endpoints);
+            : towards(source, view, new InetSocketAddress(drawn.address(), drawn.port()));
+    return new Route(asked, service, first, further(source, view, endpoints));
   }
 
   /** What arrived at a pod of this node for one of its addresses. */
   public Route inbound(Pod pod, InetSocketAddress to) {
-    return new Route(this, to, null, into(pod, to), null);
+    return new Route(to, null, into(pod, to), null);
   }
 
-  Decision towards(InetSocketAddress to) {
+  private Route.Further further(Pod source, MeshView view, Endpoints endpoints) {
+    return new Route.Further(endpoints, to -> towards(source, view, to));
+  }
+
+  private Decision towards(Pod source, MeshView view, InetSocketAddress to) {
     Pod pod = pods.apply(to.getAddress());
-    return pod == null ? new Decision.Dial(to) : into(pod, to);
+    if (pod != null
+        && source.settings().fastPath().with(pod.settings().fastPath()) != FastPath.OFF) {
+      return into(pod, to);
+    }
+    Workload workload = view.workload(to.getAddress());
+    if (workload == null
+        || workload.tunnel() == Tunnel.NONE
+        || workload.settings().excludesInbound(to.getPort())
+        || (pod != null && pod.number() == source.number())) {
+      return pod == null ? new Decision.Dial(to) : into(pod, to);
+    }
+    return Ports.isOurs(to.getPort())
+        ? new Decision.Refuse(Refusal.SELF_PORT)
+        : new Decision.Tunnel(workload, to);
   }
 
   // Delivering to a listener of our own would relay to ourselves for ever.
   private static Decision into(Pod pod, InetSocketAddress to) {
-    return switch (to.getPort()) {
-      case Ports.OUTBOUND, Ports.INBOUND, Ports.HBONE, Ports.DNS ->
-          new Decision.Refuse(Refusal.SELF_PORT);
-      default -> new Decision.Deliver(pod, to);
-    };
+    return Ports.isOurs(to.getPort())
+        ? new Decision.Refuse(Refusal.SELF_PORT)
+        : new Decision.Deliver(pod, to);
   }
 }

@@ -10,6 +10,8 @@ public enum Path {
   JOINED,
   /** Through the agent. */
   AGENT,
+  /** From agent to agent, encrypted, both ends known by certificate. */
+  TUNNEL,
   /** Outside of the mesh's care: excluded, or open while no agent lived. */
   PLAIN;
 

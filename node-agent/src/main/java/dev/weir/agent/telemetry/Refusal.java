@@ -16,6 +16,18 @@ public enum Refusal {
   MTLS_REQUIRED("mtls-required"),
   /** A policy that concerns the workload has not come to the node. */
   POLICY_UNKNOWN("policy-unknown"),
+  /** The control plane has not certified the pod (yet), so it can neither call nor be called. */
+  NO_IDENTITY("no-identity"),
+  /** The other node did not shake hands: silent, not TLS 1.3, or not HTTP/2. */
+  TUNNEL_FAILED("tunnel-failed"),
+  /** Whoever answered is not whom the control plane says that it is. */
+  WRONG_PEER("wrong-peer"),
+  /** The other node refused the caller by policy. */
+  DENIED_THERE("denied-there"),
+  /** The other node could not serve the request. */
+  UNSERVED_THERE("unserved-there"),
+  /** A request in a tunnel that no sane client sends. */
+  BAD_TUNNEL_REQUEST("bad-tunnel-request"),
   DNS_MALFORMED("dns-malformed"),
   DNS_OVERLOAD("dns-overload");
 

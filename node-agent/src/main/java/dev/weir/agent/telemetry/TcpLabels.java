@@ -16,8 +16,8 @@ final class TcpLabels {
       Reporter reporter,
       @Nullable Workload source,
       @Nullable Workload destination,
-      @Nullable Service service) {
-    String security = UNKNOWN;
+      @Nullable Service service,
+      boolean mutualTls) {
     return Exposition.labels(
         "reporter", reporter == Reporter.SOURCE ? "source" : "destination",
         "source_workload", source == null ? UNKNOWN : known(source.ownerName()),
@@ -47,7 +47,7 @@ final class TcpLabels {
             destination == null ? UNKNOWN : known(destination.locality().region()),
         "destination_zone", destination == null ? UNKNOWN : known(destination.locality().zone()),
         "request_protocol", "tcp",
-        "connection_security_policy", security);
+        "connection_security_policy", mutualTls ? "mutual_tls" : UNKNOWN);
   }
 
   /** The label set of connections for which no other has room. */

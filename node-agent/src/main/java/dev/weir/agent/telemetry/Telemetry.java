@@ -43,16 +43,19 @@ public final class Telemetry implements Connections, Refusals, FlowSink {
     private final @Nullable Workload source;
     private final @Nullable Workload destination;
     private final @Nullable Service service;
+    private final boolean mutualTls;
 
     Origin(
         Reporter reporter,
         @Nullable Workload source,
         @Nullable Workload destination,
-        @Nullable Service service) {
+        @Nullable Service service,
+        boolean mutualTls) {
       this.reporter = reporter;
       this.source = source;
       this.destination = destination;
       this.service = service;
+      this.mutualTls = mutualTls;
     }
 
     @Override
@@ -64,13 +67,15 @@ public final class Telemetry implements Connections, Refusals, FlowSink {
           && reporter == that.reporter
           && source == that.source
           && destination == that.destination
-          && service == that.service;
+          && service == that.service
+          && mutualTls == that.mutualTls;
     }
 
     @Override
     public int hashCode() {
       int hash = System.identityHashCode(source) * 31 + System.identityHashCode(destination);
-      return (hash * 31 + System.identityHashCode(service)) * 31 + reporter.hashCode();
+      hash = hash * 31 + System.identityHashCode(service);
+      return (hash * 31 + reporter.hashCode()) * 31 + Boolean.hashCode(mutualTls);
     }
   }
 
@@ -358,12 +363,13 @@ public final class Telemetry implements Connections, Refusals, FlowSink {
     Workload source = facts.source().workload();
     Workload destination = facts.destination().workload();
     Service service = facts.service();
-    Origin origin = new Origin(reporter, source, destination, service);
+    boolean mutualTls = facts.path() == Path.TUNNEL;
+    Origin origin = new Origin(reporter, source, destination, service, mutualTls);
     TcpSeries known = seriesByOrigin.get(origin);
     if (known != null) {
       return known;
     }
-    String labels = TcpLabels.of(reporter, source, destination, service);
+    String labels = TcpLabels.of(reporter, source, destination, service, mutualTls);
     TcpSeries found = series.get(labels);
     if (found == null) {
       if (series.size() >= MAX_SERIES) {

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  * @param host the name in lower case, or the address as text without brackets
  * @param ip the address, if it is one
  */
-record Authority(String host, @Nullable InetAddress ip, int port) {
+public record Authority(String host, @Nullable InetAddress ip, int port) {
   private static final int LONGEST_NAME = 253;
   private static final int LONGEST_LABEL = 63;
 

@@ -8,7 +8,7 @@ import java.util.List;
  * What a side says of itself in the {@code baggage} header. A claim, not an identity: for telemetry
  * only. Unknown is the empty text.
  */
-record Baggage(
+public record Baggage(
     String cluster,
     String namespace,
     WorkloadKind kind,

@@ -1,7 +1,7 @@
 package dev.weir.agent.tunnel;
 
 /** RFC 9113 section 7. */
-enum ErrorCode {
+public enum ErrorCode {
   NO_ERROR(0),
   PROTOCOL_ERROR(1),
   INTERNAL_ERROR(2),

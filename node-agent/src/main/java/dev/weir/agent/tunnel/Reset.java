@@ -9,7 +9,7 @@ package dev.weir.agent.tunnel;
  *     (RFC 9113 section 8.7)
  * @param cause for the log
  */
-record Reset(ErrorCode code, Origin origin, boolean unprocessed, String cause) {
+public record Reset(ErrorCode code, Origin origin, boolean unprocessed, String cause) {
   enum Origin {
     /** The peer's RST_STREAM. */
     PEER,

@@ -556,6 +556,11 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   }
 
   void reset(TunnelStream stream, ErrorCode code) {
+    // A server may answer and reset at once; the answer was first.
+    pump();
+    if (stream.isClosed()) {
+      return;
+    }
     answer(Frame.resetStream(context().alloc(), stream.id(), code));
     forget(stream);
   }

@@ -12,9 +12,9 @@ import org.jspecify.annotations.Nullable;
  * when {@link #isWritable} says no and goes on at {@link Events#writable}. Nothing leaves before
  * the CONNECT is answered with 2xx: bytes sent earlier would reach whoever refuses.
  */
-final class TunnelStream {
+public final class TunnelStream {
   /** What comes from the peer. Nothing comes after {@code reset}, nor after our own reset. */
-  interface Events {
+  public interface Events {
     /**
      * The answer, on the side that opened.
      *
@@ -84,7 +84,7 @@ final class TunnelStream {
     return session;
   }
 
-  boolean isClosed() {
+  public boolean isClosed() {
     return closed;
   }
 
@@ -113,7 +113,7 @@ final class TunnelStream {
   }
 
   /** Sends bytes, which the stream now owns. After the end of output they are dropped. */
-  void write(ByteBuf bytes) {
+  public void write(ByteBuf bytes) {
     session.assertLoop();
     if (closed || ending || !bytes.isReadable()) {
       bytes.release();
@@ -132,7 +132,7 @@ final class TunnelStream {
     session.ready(this);
   }
 
-  boolean isWritable() {
+  public boolean isWritable() {
     return !full;
   }
 
@@ -142,7 +142,7 @@ final class TunnelStream {
   }
 
   /** Ends output when all that waits is sent. */
-  void end() {
+  public void end() {
     session.assertLoop();
     if (!closed && !ending) {
       ending = true;
@@ -151,7 +151,7 @@ final class TunnelStream {
   }
 
   /** Ends the stream both ways at once; what waits is lost, as a reset means. */
-  void reset(ErrorCode code) {
+  public void reset(ErrorCode code) {
     session.assertLoop();
     if (!closed) {
       session.reset(this, code);
@@ -159,7 +159,7 @@ final class TunnelStream {
   }
 
   /** Bytes that came are gone from memory: the peer may send as many more. */
-  void consumed(int bytes) {
+  public void consumed(int bytes) {
     session.assertLoop();
     if (closed || inputEnded) {
       return;
@@ -178,7 +178,7 @@ final class TunnelStream {
 
   // ---- what the session calls
 
-  void events(Events to) {
+  public void events(Events to) {
     events = to;
   }
 

@@ -1,5 +1,6 @@
 package dev.weir.agent.relay;
 
+import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
 import dev.weir.api.model.AppProtocol;
 import dev.weir.api.model.Authorization;
@@ -100,5 +101,36 @@ public final class Meshes {
         capacity,
         services,
         PodSettings.DEFAULT);
+  }
+
+  /** What the control plane says of an enrolled pod. */
+  public static Workload of(Pod pod) {
+    return of(pod, pod.serviceAccount());
+  }
+
+  /** The pod, under another service account than its own. */
+  public static Workload of(Pod pod, String account) {
+    return new Workload(
+        Workload.podUid(Workload.DEFAULT_CLUSTER, pod.namespace(), pod.name()),
+        pod.namespace(),
+        pod.name(),
+        pod.addresses(),
+        "",
+        "node-1",
+        "",
+        account,
+        Workload.DEFAULT_TRUST_DOMAIN,
+        Workload.DEFAULT_CLUSTER,
+        Locality.UNKNOWN,
+        WorkloadKind.POD,
+        pod.name(),
+        pod.name(),
+        "",
+        Tunnel.HBONE,
+        true,
+        false,
+        1,
+        Map.of(),
+        pod.settings());
   }
 }

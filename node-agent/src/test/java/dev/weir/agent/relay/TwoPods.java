@@ -6,6 +6,7 @@ import dev.weir.agent.capture.Pod;
 import dev.weir.agent.capture.Verdicts;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.MeshView;
+import dev.weir.agent.identity.TestIdentities;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
@@ -16,6 +17,7 @@ import dev.weir.agent.telemetry.Refusals;
 import dev.weir.agent.telemetry.Telemetry;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.Transport;
+import dev.weir.agent.tunnel.Tunnels;
 import dev.weir.api.model.PodSettings;
 import dev.weir.ffi.Fd;
 import dev.weir.ffi.Kernel;
@@ -59,6 +61,7 @@ final class TwoPods implements AutoCloseable {
   final Pod client;
   final Pod server;
   final Relays relays;
+  final Tunnels tunnels;
   final PooledByteBufAllocator allocator =
       new PooledByteBufAllocator(true, 0, 2, 8192, 6, 0, 0, false);
   final Map<Refusal, Integer> refused = new ConcurrentHashMap<>();
@@ -69,7 +72,13 @@ final class TwoPods implements AutoCloseable {
   final Authz authz = new Authz();
 
   /** Whether the server's pod is known as one of this node. */
-  volatile boolean sameNode = true;
+  volatile boolean sameNode;
+
+  /** Who is certified as whom, where the pods talk through tunnels. */
+  final TestIdentities identities = new TestIdentities();
+
+  /** Whether the server counts as a pod of another node, behind a tunnel. */
+  final boolean tunnelled;
 
   private final Kernel kernel = Kernel.instance();
   private final Fd clientNetwork;
@@ -79,16 +88,23 @@ final class TwoPods implements AutoCloseable {
   private final AccessLog accessLog;
   private static final AtomicInteger NUMBERS = new AtomicInteger();
 
-  TwoPods(String transportName) {
-    this(transportName, Duration.ofMillis(300), Duration.ofMillis(600));
-  }
-
-  TwoPods(String transportName, Duration connectNext, Duration connectLast) {
+  /**
+   * @param way a transport's name, and {@code +tunnel} where connections are to go through one
+   */
+  TwoPods(String way) {
+    Duration connectNext = Duration.ofMillis(300);
+    Duration connectLast = Duration.ofMillis(600);
+    tunnelled = way.endsWith("+tunnel");
+    sameNode = !tunnelled;
+    String transportName = tunnelled ? way.substring(0, way.indexOf('+')) : way;
     clientNetwork = kernel.namespaces().newNetwork();
     serverNetwork = kernel.namespaces().newNetwork();
     in(clientNetwork, () -> kernel.netlink().addVeth("eth0", "eth0", serverNetwork));
     client = pod("client", clientNetwork, "10.9.0.1", "fd09::1");
     server = pod("server", serverNetwork, "10.9.0.2", "fd09::2");
+    if (tunnelled) {
+      view = MeshView.of(List.of(), List.of(Meshes.of(client), Meshes.of(server)));
+    }
     Transport transport = Transport.named(transportName);
     Log log = new Logs(System.err, InstantSource.system(), Level.INFO).room("test");
     loops = transport.loops(2, Thread.ofPlatform().name("loop-", 0).daemon().factory());
@@ -129,10 +145,12 @@ final class TwoPods implements AutoCloseable {
             AccessLog.Mode.OFF,
             AccessLog.Format.TEXT);
     Tuning standard = Tuning.standard(transport, allocator);
+    tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
     relays =
         new Relays(
             loops,
             sockets,
+            tunnels,
             new Router(this::podAt, new SplittableRandom(7)),
             mesh,
             (pod, port, v6) -> new Original(asked, target, 0),
@@ -230,22 +248,32 @@ final class TwoPods implements AutoCloseable {
   }
 
   ServerSocketChannel listen(Pod pod, String address, int backlog) throws IOException {
-    InetAddress at = InetAddress.ofLiteral(address);
+    ServerSocketChannel listener =
+        listenAt(pod, new InetSocketAddress(InetAddress.ofLiteral(address), 0), backlog);
+    ask((InetSocketAddress) listener.getLocalAddress());
+    return listener;
+  }
+
+  ServerSocketChannel listenAt(Pod pod, InetSocketAddress at, int backlog) throws IOException {
     ServerSocketChannel listener =
         in(
             pod.netns(),
             () -> {
               try {
                 return ServerSocketChannel.open(
-                    at instanceof java.net.Inet4Address
+                    at.getAddress() instanceof java.net.Inet4Address
                         ? StandardProtocolFamily.INET
                         : StandardProtocolFamily.INET6);
               } catch (IOException e) {
                 throw new UncheckedIOException(e);
               }
             });
-    listener.bind(new InetSocketAddress(at, 0), backlog);
-    ask((InetSocketAddress) listener.getLocalAddress());
+    try {
+      listener.bind(at, backlog);
+    } catch (IOException e) {
+      listener.close();
+      throw e;
+    }
     return listener;
   }
 

@@ -3,17 +3,76 @@ package dev.weir.agent.route;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.agent.capture.Original;
+import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.relay.Meshes;
 import dev.weir.agent.telemetry.Refusal;
+import dev.weir.api.model.FastPath;
+import dev.weir.api.model.OnAgentLoss;
+import dev.weir.api.model.PodSettings;
+import dev.weir.api.model.PortRange;
+import dev.weir.api.model.Workload;
+import dev.weir.ffi.Fd;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
 final class RouterTest {
   private static final InetSocketAddress VIP = at("10.96.0.1", 80);
-  private final Router router = new Router(address -> null, new SplittableRandom(3));
+  private static final Fd NO_NETWORK =
+      new Fd() {
+        @Override
+        public int number() {
+          return -1;
+        }
+
+        @Override
+        public boolean isOpen() {
+          return false;
+        }
+
+        @Override
+        public void close() {}
+      };
+  private static final Pod SOURCE = pod(1, "10.1.0.1", PodSettings.DEFAULT);
+
+  private final Map<InetAddress, Pod> here = new HashMap<>();
+  private final Router router = new Router(here::get, new SplittableRandom(3));
+
+  private static Pod pod(int number, String address, PodSettings settings) {
+    return new Pod(
+        number,
+        "uid-" + number,
+        "test",
+        "pod-" + number,
+        "default",
+        "spiffe://cluster.local/ns/test/sa/default",
+        1,
+        NO_NETWORK,
+        number,
+        List.of(InetAddress.ofLiteral(address)),
+        settings);
+  }
+
+  private static PodSettings settings(FastPath fastPath, List<PortRange> excludeInbound) {
+    return new PodSettings(
+        true,
+        fastPath,
+        OnAgentLoss.CLOSED,
+        excludeInbound,
+        List.of(),
+        List.of(),
+        List.of(),
+        PodSettings.DEFAULT_WEIGHT);
+  }
+
+  private static Original asked(InetSocketAddress address) {
+    return new Original(address, address, 0);
+  }
 
   private static InetSocketAddress at(String address, int port) {
     return new InetSocketAddress(InetAddress.ofLiteral(address), port);
@@ -23,7 +82,7 @@ final class RouterTest {
   void anAddressThatNobodyKnowsIsDialled() {
     Route route =
         router.outbound(
-            MeshView.empty(), new Original(at("192.0.2.1", 443), at("192.0.2.1", 443), 0));
+            SOURCE, MeshView.empty(), new Original(at("192.0.2.1", 443), at("192.0.2.1", 443), 0));
     assertThat(route.next()).isEqualTo(new Decision.Dial(at("192.0.2.1", 443)));
     assertThat(route.next()).isNull();
     assertThat(route.service()).isNull();
@@ -32,7 +91,7 @@ final class RouterTest {
   @Test
   void theKernelsPickComesFirstAndTheOthersAfterIt() {
     MeshView view = Meshes.service("10.96.0.1", 80, 8080, "10.0.0.1", "10.0.0.2");
-    Route route = router.outbound(view, new Original(VIP, at("10.0.0.2", 8080), 1));
+    Route route = router.outbound(SOURCE, view, new Original(VIP, at("10.0.0.2", 8080), 1));
     assertThat(route.next()).isEqualTo(new Decision.Dial(at("10.0.0.2", 8080)));
     assertThat(route.hasNext()).isTrue();
     assertThat(route.next()).isEqualTo(new Decision.Dial(at("10.0.0.1", 8080)));
@@ -43,7 +102,7 @@ final class RouterTest {
   @Test
   void aServiceAddressThatTheKernelLeftIsResolvedHere() {
     MeshView view = Meshes.service("10.96.0.1", 80, 8080, "10.0.0.1");
-    Route route = router.outbound(view, new Original(VIP, VIP, 1));
+    Route route = router.outbound(SOURCE, view, new Original(VIP, VIP, 1));
     assertThat(route.next()).isEqualTo(new Decision.Dial(at("10.0.0.1", 8080)));
     assertThat(route.service()).isNotNull();
   }
@@ -51,7 +110,7 @@ final class RouterTest {
   @Test
   void aServiceWithoutEndpointsIsRefused() {
     MeshView view = Meshes.service("10.96.0.1", 80, 8080);
-    Route route = router.outbound(view, new Original(VIP, VIP, 1));
+    Route route = router.outbound(SOURCE, view, new Original(VIP, VIP, 1));
     assertThat(route.next()).isEqualTo(new Decision.Refuse(Refusal.NO_ENDPOINT));
   }
 
@@ -62,11 +121,61 @@ final class RouterTest {
       many[i] = "10.0.0." + (i + 1);
     }
     Route route =
-        router.outbound(Meshes.service("10.96.0.1", 80, 8080, many), new Original(VIP, VIP, 1));
+        router.outbound(
+            SOURCE, Meshes.service("10.96.0.1", 80, 8080, many), new Original(VIP, VIP, 1));
     int tries = 0;
     while (route.next() != null) {
       tries++;
     }
     assertThat(tries).isEqualTo(5);
+  }
+
+  @Test
+  void aPodOfTheMeshElsewhereIsReachedThroughATunnel() {
+    Workload there = Meshes.of(pod(7, "10.2.0.1", settings(FastPath.DIRECT, List.of())));
+    MeshView view = MeshView.of(List.of(), List.of(there));
+
+    Route route = router.outbound(SOURCE, view, asked(at("10.2.0.1", 8080)));
+
+    assertThat(route.next()).isEqualTo(new Decision.Tunnel(there, at("10.2.0.1", 8080)));
+  }
+
+  @Test
+  void aPortThatItsPodExcludedIsReachedWithoutATunnel() {
+    Workload there =
+        Meshes.of(
+            pod(7, "10.2.0.1", settings(FastPath.DIRECT, List.of(new PortRange(9000, 9010)))));
+    MeshView view = MeshView.of(List.of(), List.of(there));
+
+    assertThat(router.outbound(SOURCE, view, asked(at("10.2.0.1", 9005))).next())
+        .isEqualTo(new Decision.Dial(at("10.2.0.1", 9005)));
+    assertThat(router.outbound(SOURCE, view, asked(at("10.2.0.1", 9011))).next())
+        .isEqualTo(new Decision.Tunnel(there, at("10.2.0.1", 9011)));
+  }
+
+  @Test
+  void noTunnelLeadsToAnAgentsOwnPort() {
+    Workload there = Meshes.of(pod(7, "10.2.0.1", settings(FastPath.DIRECT, List.of())));
+    MeshView view = MeshView.of(List.of(), List.of(there));
+
+    assertThat(router.outbound(SOURCE, view, asked(at("10.2.0.1", 15008))).next())
+        .isEqualTo(new Decision.Refuse(Refusal.SELF_PORT));
+  }
+
+  @Test
+  void onOneNodeATunnelIsForThoseWhoAskedForIt() {
+    Pod direct = pod(7, "10.1.0.7", settings(FastPath.DIRECT, List.of()));
+    Pod off = pod(8, "10.1.0.8", settings(FastPath.OFF, List.of()));
+    here.put(InetAddress.ofLiteral("10.1.0.7"), direct);
+    here.put(InetAddress.ofLiteral("10.1.0.8"), off);
+    MeshView view = MeshView.of(List.of(), List.of(Meshes.of(direct), Meshes.of(off)));
+
+    assertThat(router.outbound(SOURCE, view, asked(at("10.1.0.7", 80))).next())
+        .isEqualTo(new Decision.Deliver(direct, at("10.1.0.7", 80)));
+    assertThat(router.outbound(SOURCE, view, asked(at("10.1.0.8", 80))).next())
+        .isEqualTo(new Decision.Tunnel(Meshes.of(off), at("10.1.0.8", 80)));
+    assertThat(router.outbound(off, view, asked(at("10.1.0.8", 80))).next())
+        .as("a pod needs no tunnel to itself")
+        .isEqualTo(new Decision.Deliver(off, at("10.1.0.8", 80)));
   }
 }

@@ -25,6 +25,9 @@ public final class Annotations {
   public static final String WEIGHT = "weir.dev/weight";
   public static final String STATUS = "weir.dev/status";
 
+  /** What {@link #STATUS} says once the node's agent serves the pod. */
+  public static final String ENROLLED = "enrolled";
+
   private static final int MAX_WEIGHT = 1000;
 
   private static final Map<String, Set<String>> KINDS = kinds();

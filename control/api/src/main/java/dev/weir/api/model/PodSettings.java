@@ -38,6 +38,16 @@ public record PodSettings(
     probePorts = List.copyOf(probePorts);
   }
 
+  /** Whether the pod asked that connections to this port of it be left alone. */
+  public boolean excludesInbound(int port) {
+    for (PortRange range : excludeInboundPorts) {
+      if (range.contains(port)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /** The same settings, opted in or not. */
   public PodSettings withEnrolled(boolean value) {
     return new PodSettings(

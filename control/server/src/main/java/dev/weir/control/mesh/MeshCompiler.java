@@ -1,6 +1,7 @@
 package dev.weir.control.mesh;
 
 import dev.weir.api.kube.AccessPolicy;
+import dev.weir.api.kube.Annotations;
 import dev.weir.api.kube.EndpointSlice;
 import dev.weir.api.kube.Enrolment;
 import dev.weir.api.kube.KubeObject;
@@ -369,6 +370,7 @@ public final class MeshCompiler {
       Map<String, List<ServicePort>> services,
       List<String> authorizationPolicies) {
     Owner owner = owner(pod);
+    PodSettings settings = Enrolment.of(pod, namespace);
     Map<String, String> labels = pod.metadata().labels();
     String hostname =
         pod.spec().hostname().isEmpty() || pod.spec().subdomain().isEmpty()
@@ -408,13 +410,25 @@ public final class MeshCompiler {
             "service.istio.io/canonical-revision",
             "app.kubernetes.io/version",
             "version"),
-        Tunnel.NONE,
+        tunnel(pod, settings),
         pod.ready(),
         pod.spec().hostNetwork(),
         1,
         services,
-        Enrolment.of(pod, namespace),
+        settings,
         authorizationPolicies);
+  }
+
+  /**
+   * Other nodes may tunnel to the pod once its own agent listens for it, which is what its status
+   * says; before, they would find nobody there. An agent that dies later changes nothing: the pod
+   * is then closed to them, not open.
+   */
+  private static Tunnel tunnel(Pod pod, PodSettings settings) {
+    return settings.enrolled()
+            && Annotations.ENROLLED.equals(pod.metadata().annotations().get(Annotations.STATUS))
+        ? Tunnel.HBONE
+        : Tunnel.NONE;
   }
 
   private record Owner(WorkloadKind kind, String name) {}

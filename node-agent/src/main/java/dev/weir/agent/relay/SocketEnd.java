@@ -12,14 +12,13 @@ import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.channel.socket.ChannelOutputShutdownEvent;
 import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.unix.IntegerUnixChannelOption;
-import io.netty.util.ReferenceCountUtil;
 import io.netty.util.concurrent.Future;
 import java.io.IOException;
 import java.util.concurrent.TimeUnit;
 
 /**
- * One of the two sockets of a relayed connection. What it reads goes to its peer and nowhere else;
- * it holds no buffer of its own, so an idle connection costs two channels and little more.
+ * A socket at one end of a relayed connection. What it reads goes to its peer and nowhere else; it
+ * holds no buffer of its own, so an idle connection costs two channels and little more.
  *
  * <p>Ends are kept apart, as TCP does. The end of input (FIN) becomes, once all that came before is
  * written, the end of output of the peer; the other direction goes on. A reset, on reading or found
@@ -31,7 +30,7 @@ import java.util.concurrent.TimeUnit;
  * <p>Back-pressure: while a side's unwritten bytes are above the high watermark its peer is not
  * read. Owned by the event loop of both channels.
  */
-final class Side extends ChannelInboundHandlerAdapter {
+final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   // SO_ERROR of a socket that was reset after its FIN: nothing else tells, see watch().
   private static final ChannelOption<Integer> ERROR =
       new IntegerUnixChannelOption("SO_ERROR", 1, 4);
@@ -47,29 +46,38 @@ final class Side extends ChannelInboundHandlerAdapter {
   private boolean outputBroken;
   private boolean unflushed;
   private boolean reviving;
+  private boolean gone;
 
-  Side(Relay relay, SocketChannel channel, boolean client, boolean forgetsEnded) {
+  SocketEnd(Relay relay, SocketChannel channel, boolean client, boolean forgetsEnded) {
     this.forgetsEnded = forgetsEnded;
     this.relay = relay;
     this.channel = channel;
     this.client = client;
   }
 
-  private Side peer() {
+  private End peer() {
     return client ? relay.server() : relay.client();
   }
 
   @Override
   public void channelRead(ChannelHandlerContext context, Object message) {
-    Side peer = peer();
-    if (peer.outputBroken || peer.outputEnding) {
-      ReferenceCountUtil.release(message);
-      return;
+    ByteBuf bytes = (ByteBuf) message;
+    int count = bytes.readableBytes();
+    if (peer().write(bytes)) {
+      relay.read(client, count);
+      unflushed = true;
     }
-    relay.read(client, ((ByteBuf) message).readableBytes());
+  }
+
+  @Override
+  public boolean write(ByteBuf bytes) {
+    if (outputBroken || outputEnding) {
+      bytes.release();
+      return false;
+    }
     // The unsafe promise tells nobody: a failed write shows as ChannelOutputShutdownEvent.
-    peer.channel.write(message, peer.channel.unsafe().voidPromise());
-    unflushed = true;
+    channel.write(bytes, channel.unsafe().voidPromise());
+    return true;
   }
 
   @Override
@@ -101,7 +109,8 @@ final class Side extends ChannelInboundHandlerAdapter {
     }
   }
 
-  private void reading(boolean on) {
+  @Override
+  public void reading(boolean on) {
     // Nothing is left to be read, and a transport that forgets the socket fails to look at it.
     if (!inputEnded) {
       channel.config().setAutoRead(on);
@@ -113,7 +122,8 @@ final class Side extends ChannelInboundHandlerAdapter {
    * Tuning#forgetsEnded}), it is introduced anew first, unless earlier bytes still wait: then it is
    * known, for writing.
    */
-  private void flush() {
+  @Override
+  public void flush() {
     ChannelOutboundBuffer pending = channel.unsafe().outboundBuffer();
     if (!inputEnded || !forgetsEnded || pending == null || !pending.isEmpty()) {
       channel.flush();
@@ -128,7 +138,8 @@ final class Side extends ChannelInboundHandlerAdapter {
     if (deregister.isSuccess() && channel.isOpen()) {
       relay.loop().register(channel).addListener(this::revived);
     } else {
-      relay.abort();
+      // Closed while it belonged to no loop: then no event says so.
+      gone(false);
     }
   }
 
@@ -161,8 +172,8 @@ final class Side extends ChannelInboundHandlerAdapter {
     peer().endOutput();
   }
 
-  /** The peer has nothing more to send: pass that on when all before it is written. */
-  private void endOutput() {
+  @Override
+  public void endOutput() {
     if (outputEnding || outputBroken) {
       return;
     }
@@ -240,12 +251,23 @@ final class Side extends ChannelInboundHandlerAdapter {
 
   @Override
   public void channelInactive(ChannelHandlerContext context) {
-    relay.closed(inputEnded && outputEnded);
+    gone(inputEnded && outputEnded);
   }
 
-  /** Resets the connection to this side's peer program. */
-  void reset() {
+  private void gone(boolean inOrder) {
+    if (!gone) {
+      gone = true;
+      relay.closed(inOrder);
+    }
+  }
+
+  @Override
+  public void reset() {
+    boolean known = channel.isRegistered();
     reset(channel);
+    if (!known) {
+      gone(false);
+    }
   }
 
   static void reset(SocketChannel channel) {

@@ -1,0 +1,95 @@
+package dev.weir.agent.tunnel;
+
+import io.netty.channel.Channel;
+import io.netty.channel.socket.SocketChannel;
+import java.security.cert.X509Certificate;
+
+/**
+ * One tunnel that stands: TLS is done and both sides speak HTTP/2. Owned by its event loop; what
+ * other threads may call says so.
+ */
+abstract class OpenTunnel implements TunnelSession.Owner {
+  private final PodTunnels pod;
+  private final SocketChannel channel;
+  private final X509Certificate certificate;
+  private final TunnelSession session;
+
+  /**
+   * @param certificate of the other side
+   */
+  OpenTunnel(PodTunnels pod, SocketChannel channel, X509Certificate certificate, boolean serving) {
+    this.pod = pod;
+    this.channel = channel;
+    this.certificate = certificate;
+    this.session =
+        serving
+            ? TunnelSession.server(TunnelLimits.server(), this)
+            : TunnelSession.client(TunnelLimits.client(), this);
+  }
+
+  /** Greets; the session may close at once where the channel has died meanwhile. */
+  void begin() {
+    pod.tunnels().opened(this);
+    channel.pipeline().replace(Greeting.INSTANCE, null, session);
+    if (!channel.isOpen()) {
+      session.close(ErrorCode.CONNECT_ERROR, "the connection was closed");
+    }
+  }
+
+  PodTunnels pod() {
+    return pod;
+  }
+
+  Channel channel() {
+    return channel;
+  }
+
+  X509Certificate certificate() {
+    return certificate;
+  }
+
+  TunnelSession session() {
+    return session;
+  }
+
+  /** Any thread. */
+  abstract boolean isServing();
+
+  /** Takes no new streams. Any thread. */
+  void drain() {
+    channel.eventLoop().execute(session::drain);
+  }
+
+  /** Ends it with all that is in it. Any thread. */
+  void abort(String cause) {
+    channel.eventLoop().execute(() -> session.close(ErrorCode.CANCEL, cause));
+  }
+
+  @Override
+  public void ready(TunnelSession ready) {
+    // Streams do not wait for it: what a peer grants before is known.
+  }
+
+  @Override
+  public void refused(int status, String cause) {
+    pod.tunnels().badRequest(this, cause);
+  }
+
+  @Override
+  public void draining(String cause) {
+    pod.tunnels().log().debug("tunnel drains", "pod", pod.pod().label(), "reason", cause);
+  }
+
+  @Override
+  public void abused(Abuse abuse) {
+    pod.tunnels().abused(this, abuse);
+  }
+
+  @Override
+  public void closed(ErrorCode code, String cause) {
+    pod.tunnels().closed(this);
+    pod.tunnels()
+        .log()
+        .debug("tunnel closed", "pod", pod.pod().label(), "code", code.name(), "reason", cause);
+  }
+}

@@ -1,0 +1,251 @@
+package dev.weir.agent.tunnel;
+
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.identity.Credentials;
+import dev.weir.agent.identity.Obtained;
+import dev.weir.agent.identity.Peer;
+import dev.weir.agent.identity.PeerRefused;
+import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.transport.PodSupply;
+import dev.weir.api.model.SpiffeId;
+import dev.weir.api.model.Workload;
+import io.netty.channel.EventLoop;
+import io.netty.channel.socket.SocketChannel;
+import io.netty.handler.ssl.SslHandler;
+import java.net.InetSocketAddress;
+import java.security.cert.X509Certificate;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The tunnels of one enrolled pod: those that it opened, and those that others opened to it. A
+ * tunnel that it opened belongs to one event loop and carries streams of that loop alone, so that a
+ * stream and the socket that it is relayed to need no lock.
+ */
+public final class PodTunnels {
+  private static final int HBONE = 15008;
+
+  // Each holds a TLS engine and what half a ClientHello may bring, for 10 s at most.
+  private static final int MOST_GREETING = 1024;
+
+  /** Whoever asked for a stream hears once, on the loop that asked. */
+  public interface Opening {
+    /** The far side has connected: give the stream its events before returning. */
+    void opened(TunnelStream stream);
+
+    void failed(Refusal reason, String detail);
+  }
+
+  /** Whoever serves the pod's streams; called on the tunnel's loop. */
+  public interface Requests {
+    void arrived(TunnelRequest request);
+  }
+
+  private final Tunnels tunnels;
+  private final Supplier<Pod> pod;
+  private final PodSupply supply;
+
+  /** By loop; the inner map is the loop's alone. */
+  private final Map<EventLoop, Map<TunnelPeer.Key, TunnelPeer>> peers = new ConcurrentHashMap<>();
+
+  private final AtomicInteger greeting = new AtomicInteger();
+  private volatile boolean draining;
+  private volatile boolean aborted;
+
+  PodTunnels(Tunnels tunnels, Supplier<Pod> pod, PodSupply supply) {
+    this.tunnels = tunnels;
+    this.pod = pod;
+    this.supply = supply;
+  }
+
+  Tunnels tunnels() {
+    return tunnels;
+  }
+
+  Pod pod() {
+    return pod.get();
+  }
+
+  /** Whether a tunnel that is only now being made is to carry what waits for it, and then end. */
+  boolean isDraining() {
+    return draining;
+  }
+
+  PodSupply supply() {
+    return supply;
+  }
+
+  /**
+   * Asks for a stream to a port of another pod; on a loop, which will own it.
+   *
+   * @param client whose connection it carries
+   * @param host the name that the client asked for, for the other side's telemetry
+   */
+  public void open(
+      EventLoop loop,
+      Workload to,
+      InetSocketAddress target,
+      InetSocketAddress client,
+      @Nullable String host,
+      Opening opening) {
+    Map<TunnelPeer.Key, TunnelPeer> here = peers.computeIfAbsent(loop, _ -> new HashMap<>());
+    TunnelPeer.Key key =
+        new TunnelPeer.Key(new InetSocketAddress(target.getAddress(), HBONE), to.identity());
+    TunnelPeer peer = here.computeIfAbsent(key, each -> new TunnelPeer(this, loop, each));
+    peer.open(
+        new StreamOpening(
+            peer,
+            new HboneRequest(
+                Authority.of(target.getAddress(), target.getPort()),
+                tunnels.baggage(pod()),
+                new Forwarded(client, host),
+                TraceParent.fresh(),
+                null),
+            opening));
+  }
+
+  void forgetIfUnused(TunnelPeer peer) {
+    if (peer.isUnused()) {
+      Map<TunnelPeer.Key, TunnelPeer> here = peers.get(peer.loop());
+      if (here != null) {
+        here.remove(peer.key(), peer);
+      }
+    }
+  }
+
+  /** Takes a connection to the pod's tunnel port; on its loop, not registered yet. */
+  public void serve(SocketChannel channel, EventLoop loop, Requests requests) {
+    if (aborted || greeting.incrementAndGet() > MOST_GREETING) {
+      greeting.decrementAndGet();
+      tunnels.count(true, Tunnels.Handshake.OVERLOAD);
+      channel.unsafe().closeForcibly();
+      return;
+    }
+    tunnels
+        .identities()
+        .obtain(
+            pod().identity(),
+            loop,
+            obtained -> {
+              switch (obtained) {
+                case Obtained.Failed(String reason) -> {
+                  channel.unsafe().closeForcibly();
+                  greeted(Tunnels.Handshake.NO_IDENTITY, "", reason);
+                }
+                case Obtained.Have(Credentials own) -> greet(channel, loop, own, requests);
+              }
+            });
+  }
+
+  private void greet(SocketChannel channel, EventLoop loop, Credentials own, Requests requests) {
+    tunnels.configure(channel);
+    SslHandler tls = own.server(channel.alloc());
+    channel.pipeline().addLast(tls, Greeting.INSTANCE);
+    tls.handshakeFuture()
+        .addListener(handshake -> {
+          Throwable why = handshake.cause();
+          if (why == null) {
+            try {
+              SpiffeId peer = Peer.of(tls);
+              OpenTunnel tunnel =
+                  new ServedTunnel(this, channel, Peer.certificate(tls), peer.toString(), requests);
+              tunnel.begin();
+              if (draining) {
+                tunnel.drain();
+              }
+              greeted(Tunnels.Handshake.DONE, "", "");
+              return;
+            } catch (PeerRefused e) {
+              why = e;
+            }
+          }
+          String from = String.valueOf(channel.remoteAddress());
+          channel.close();
+          greeted(
+              PeerRefused.of(why) == null
+                  ? Tunnels.Handshake.TLS_FAILED
+                  : Tunnels.Handshake.WRONG_PEER,
+              from,
+              PeerRefused.label(why) + ": " + TunnelPeer.text(why));
+        });
+    loop.register(channel)
+        .addListener(registered -> {
+          if (!registered.isSuccess()) {
+            channel.unsafe().closeForcibly();
+          }
+        });
+  }
+
+  private void greeted(Tunnels.Handshake result, String from, String why) {
+    greeting.decrementAndGet();
+    tunnels.count(true, result);
+    if (result != Tunnels.Handshake.DONE) {
+      tunnels.refused(pod(), result, from, why);
+    }
+  }
+
+  /** Tunnels end after the streams that they have, or that are on their way. Any thread. */
+  public void drain() {
+    draining = true;
+    for (OpenTunnel tunnel : tunnels.open()) {
+      if (tunnel.pod() == this) {
+        tunnel.drain();
+      }
+    }
+  }
+
+  /** Ends every tunnel with all that is in it. Any thread. */
+  public void abort() {
+    aborted = true;
+    for (OpenTunnel tunnel : tunnels.open()) {
+      if (tunnel.pod() == this) {
+        tunnel.abort("the pod is gone");
+      }
+    }
+  }
+
+  /** A tunnel that came to the pod. */
+  private static final class ServedTunnel extends OpenTunnel {
+    private final String principal;
+    private final InetSocketAddress remote;
+    private final InetSocketAddress local;
+    private final Requests requests;
+
+    ServedTunnel(
+        PodTunnels pod,
+        SocketChannel channel,
+        X509Certificate certificate,
+        String principal,
+        Requests requests) {
+      super(pod, channel, certificate, true);
+      this.principal = principal;
+      this.remote = channel.remoteAddress();
+      this.local = channel.localAddress();
+      this.requests = requests;
+    }
+
+    @Override
+    boolean isServing() {
+      return true;
+    }
+
+    @Override
+    public TunnelStream.Events opened(TunnelStream stream, HboneRequest request) {
+      TunnelRequest made =
+          new TunnelRequest(
+              stream, request, principal, remote, local, pod().tunnels().baggage(pod().pod()));
+      // After the session has noted whose the stream is.
+      channel().eventLoop().execute(() -> requests.arrived(made));
+      return made;
+    }
+
+    @Override
+    public void freed(TunnelSession session) {
+      // Its peer opens streams, not we.
+    }
+  }
+}

@@ -1,0 +1,299 @@
+package dev.weir.agent.tunnel;
+
+import dev.weir.agent.identity.Credentials;
+import dev.weir.agent.identity.Obtained;
+import dev.weir.agent.identity.Peer;
+import dev.weir.agent.identity.PeerRefused;
+import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.transport.PodSupply;
+import io.netty.channel.ChannelPromise;
+import io.netty.channel.ConnectTimeoutException;
+import io.netty.channel.EventLoop;
+import io.netty.channel.socket.SocketChannel;
+import io.netty.handler.ssl.SslHandler;
+import io.netty.util.concurrent.Future;
+import java.net.ConnectException;
+import java.net.InetSocketAddress;
+import java.security.cert.X509Certificate;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The tunnels from one pod to another on one event loop: as many as their streams need, made when a
+ * stream asks. Those who wait for a handshake fail together with it, at once and with its cause;
+ * the next one who asks tries anew. Owned by the loop.
+ */
+final class TunnelPeer {
+  private static final int HANDSHAKES = 4;
+
+  /** Whom, and who that must be: an address that another pod got is another peer. */
+  record Key(InetSocketAddress address, String identity) {}
+
+  private final PodTunnels pod;
+  private final EventLoop loop;
+  private final Key key;
+  private final List<CallingTunnel> tunnels = new ArrayList<>(1);
+  private final ArrayDeque<StreamOpening> waiting = new ArrayDeque<>();
+  private int connecting;
+  private long lastOpenedNanos;
+
+  TunnelPeer(PodTunnels pod, EventLoop loop, Key key) {
+    this.pod = pod;
+    this.loop = loop;
+    this.key = key;
+  }
+
+  EventLoop loop() {
+    return loop;
+  }
+
+  Key key() {
+    return key;
+  }
+
+  boolean isUnused() {
+    return tunnels.isEmpty() && waiting.isEmpty() && connecting == 0;
+  }
+
+  void open(StreamOpening opening) {
+    lastOpenedNanos = System.nanoTime();
+    TunnelSession free = freest();
+    if (free != null) {
+      opening.begin(free);
+      return;
+    }
+    if (waiting.size() >= TunnelTuning.WAITING) {
+      opening.fail(
+          Refusal.OVERLOAD,
+          "%d connections wait for a tunnel to %s already".formatted(waiting.size(), key.address));
+      return;
+    }
+    waiting.add(opening);
+    connectIfNeeded();
+  }
+
+  private @Nullable TunnelSession freest() {
+    TunnelSession freest = null;
+    for (CallingTunnel tunnel : tunnels) {
+      TunnelSession session = tunnel.session();
+      if (tunnel.isCurrent()
+          && session.capacity() > 0
+          && session.open() < TunnelTuning.STREAMS
+          && (freest == null || session.open() < freest.open())) {
+        freest = session;
+      }
+    }
+    return freest;
+  }
+
+  private void connectIfNeeded() {
+    while (connecting < HANDSHAKES && connecting * TunnelTuning.STREAMS < waiting.size()) {
+      connecting++;
+      pod.tunnels()
+          .identities()
+          .obtain(pod.pod().identity(), loop, obtained -> new Connecting().with(obtained));
+    }
+  }
+
+  private void ready(CallingTunnel tunnel) {
+    connecting--;
+    tunnels.add(tunnel);
+    tunnel.begin();
+    watch(tunnel);
+    serveWaiting();
+    if (pod.isDraining()) {
+      tunnel.session().drain();
+    }
+  }
+
+  private void serveWaiting() {
+    TunnelSession free;
+    while (!waiting.isEmpty() && (free = freest()) != null) {
+      waiting.remove().begin(free);
+    }
+    connectIfNeeded();
+  }
+
+  private void failed(Tunnels.Handshake result, Refusal reason, String detail) {
+    connecting--;
+    pod.tunnels().count(false, result);
+    // Those who came while others were connecting share their fate: asking again is the client's.
+    if (connecting == 0 && freest() == null) {
+      StreamOpening next;
+      while ((next = waiting.poll()) != null) {
+        next.fail(reason, detail);
+      }
+    }
+    pod.forgetIfUnused(this);
+  }
+
+  /** A tunnel that this pod opened. */
+  private final class CallingTunnel extends OpenTunnel {
+    private final Credentials own;
+
+    CallingTunnel(SocketChannel channel, X509Certificate certificate, Credentials own) {
+      super(pod, channel, certificate, false);
+      this.own = own;
+    }
+
+    @Override
+    boolean isServing() {
+      return false;
+    }
+
+    /** Whether it was made with the certificate that is in force; one that was not only ends. */
+    boolean isCurrent() {
+      return pod.tunnels().identities().current(own.identity()) == own;
+    }
+
+    @Override
+    public TunnelStream.Events opened(TunnelStream stream, HboneRequest request) {
+      throw new IllegalStateException("nobody opens a stream towards the side that calls");
+    }
+
+    @Override
+    public void freed(TunnelSession session) {
+      serveWaiting();
+    }
+
+    @Override
+    public void closed(ErrorCode code, String cause) {
+      super.closed(code, cause);
+      tunnels.remove(this);
+      pod.forgetIfUnused(TunnelPeer.this);
+    }
+  }
+
+  /** One connection being made: a socket in the pod, TCP, TLS, HTTP/2. */
+  private final class Connecting implements PodSupply.Taker {
+    private @Nullable Credentials credentials;
+
+    void with(Obtained obtained) {
+      switch (obtained) {
+        case Obtained.Failed(String reason) ->
+            failed(
+                Tunnels.Handshake.NO_IDENTITY,
+                Refusal.NO_IDENTITY,
+                "no certificate for " + pod.pod().identity() + ": " + reason);
+        case Obtained.Have(Credentials given) -> {
+          credentials = given;
+          pod.supply().dialling(loop, this);
+        }
+      }
+    }
+
+    @Override
+    public void none(Throwable why) {
+      failed(Tunnels.Handshake.UNREACHABLE, Refusal.OVERLOAD, text(why));
+    }
+
+    @Override
+    public void socket(SocketChannel channel) {
+      pod.tunnels().configure(channel);
+      channel.config().setConnectTimeoutMillis((int) TunnelTuning.CONNECT.toMillis());
+      loop.register(channel).addListener(registered -> connect(registered, channel));
+    }
+
+    private void connect(Future<? super Void> registered, SocketChannel channel) {
+      if (!registered.isSuccess()) {
+        none(cause(registered));
+        return;
+      }
+      ChannelPromise connected = channel.newPromise();
+      connected.addListener(future -> connected(future, channel));
+      channel.connect(key.address, connected);
+    }
+
+    private void connected(Future<? super Void> connect, SocketChannel channel) {
+      if (!connect.isSuccess()) {
+        channel.close();
+        Throwable why = cause(connect);
+        failed(
+            Tunnels.Handshake.UNREACHABLE,
+            why instanceof ConnectTimeoutException
+                ? Refusal.CONNECT_TIMEOUT
+                : why instanceof ConnectException
+                    ? Refusal.CONNECT_REFUSED
+                    : Refusal.CONNECT_FAILED,
+            text(why));
+        return;
+      }
+      SslHandler tls;
+      try {
+        tls = Objects.requireNonNull(credentials).client(channel.alloc(), Set.of(key.identity));
+      } catch (IllegalStateException e) {
+        channel.close();
+        failed(Tunnels.Handshake.NO_IDENTITY, Refusal.NO_IDENTITY, text(e));
+        return;
+      }
+      channel.pipeline().addLast(tls, Greeting.INSTANCE);
+      tls.handshakeFuture().addListener(future -> shaken(future, channel, tls));
+    }
+
+    private void shaken(Future<?> handshake, SocketChannel channel, SslHandler tls) {
+      if (!handshake.isSuccess()) {
+        refused(channel, cause(handshake));
+        return;
+      }
+      CallingTunnel tunnel;
+      try {
+        Peer.of(tls);
+        tunnel =
+            new CallingTunnel(channel, Peer.certificate(tls), Objects.requireNonNull(credentials));
+      } catch (PeerRefused e) {
+        refused(channel, e);
+        return;
+      }
+      pod.tunnels().count(false, Tunnels.Handshake.DONE);
+      ready(tunnel);
+    }
+
+    private void refused(SocketChannel channel, Throwable why) {
+      channel.close();
+      PeerRefused wrong = PeerRefused.of(why);
+      if (wrong != null) {
+        failed(
+            Tunnels.Handshake.WRONG_PEER,
+            Refusal.WRONG_PEER,
+            "%s should be %s: %s".formatted(key.address, key.identity, wrong.getMessage()));
+      } else {
+        failed(
+            Tunnels.Handshake.TLS_FAILED,
+            Refusal.TUNNEL_FAILED,
+            "TLS with %s: %s (%s)".formatted(key.address, PeerRefused.label(why), text(why)));
+      }
+    }
+  }
+
+  private static Throwable cause(Future<?> failed) {
+    Throwable cause = failed.cause();
+    return cause == null ? new IllegalStateException("cancelled") : cause;
+  }
+
+  static String text(Throwable why) {
+    return String.valueOf(why.getMessage());
+  }
+
+  /** Ends a tunnel that nobody has used for long, or that a new certificate has replaced. */
+  private void watch(CallingTunnel tunnel) {
+    loop.schedule(
+        () -> {
+          if (!tunnels.contains(tunnel)) {
+            return;
+          }
+          boolean idle = System.nanoTime() - lastOpenedNanos >= TunnelTuning.IDLE.toNanos();
+          if (tunnel.session().open() == 0 && (idle || !tunnel.isCurrent())) {
+            tunnel.session().drain();
+          } else {
+            watch(tunnel);
+          }
+        },
+        TunnelTuning.IDLE.toMillis() / 2,
+        TimeUnit.MILLISECONDS);
+  }
+}

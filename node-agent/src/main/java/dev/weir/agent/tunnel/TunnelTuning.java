@@ -1,0 +1,35 @@
+package dev.weir.agent.tunnel;
+
+import io.netty.channel.AdaptiveRecvByteBufAllocator;
+import io.netty.channel.RecvByteBufAllocator;
+import io.netty.channel.WriteBufferWaterMark;
+import java.time.Duration;
+
+/** How tunnels behave; every wait has an end. */
+final class TunnelTuning {
+  /** A tunnel that streams takes several TLS records in one read. */
+  static final RecvByteBufAllocator READS =
+      new AdaptiveRecvByteBufAllocator(1024, 2048, 128 * 1024).maxMessagesPerRead(2);
+
+  static final WriteBufferWaterMark UNWRITTEN = new WriteBufferWaterMark(64 * 1024, 256 * 1024);
+
+  /** As long as a relay waits for its last endpoint. */
+  static final Duration CONNECT = Duration.ofSeconds(5);
+
+  /** From the request to its answer: the other side may itself try for 5 s to connect. */
+  static final Duration ANSWER = Duration.ofSeconds(10);
+
+  /** A tunnel that nobody uses; ztunnel keeps them for 300 s. */
+  static final Duration IDLE = Duration.ofSeconds(60);
+
+  /**
+   * Streams of one tunnel before another one is opened to the same pod. ztunnel never sends more
+   * than 100 down one connection.
+   */
+  static final int STREAMS = 100;
+
+  /** Connections that may wait for one handshake. */
+  static final int WAITING = 4096;
+
+  private TunnelTuning() {}
+}

@@ -1,0 +1,249 @@
+package dev.weir.agent.tunnel;
+
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.config.Mesh;
+import dev.weir.agent.identity.Identities;
+import dev.weir.agent.log.Log;
+import dev.weir.agent.metrics.Exposition;
+import dev.weir.agent.metrics.MetricSource;
+import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.telemetry.Refusals;
+import dev.weir.agent.transport.PodSupply;
+import dev.weir.api.model.Workload;
+import io.netty.buffer.ByteBufAllocator;
+import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.socket.SocketChannelConfig;
+import java.util.Collections;
+import java.util.EnumMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.function.Supplier;
+
+/**
+ * The door: what every pod's tunnels share. A tunnel is a TLS connection between two pods' agents,
+ * with one certificate of each pod, in which streams carry connections; {@link PodTunnels} has
+ * those of one pod.
+ */
+public final class Tunnels implements MetricSource {
+  /** Where it went wrong, or that it went well. */
+  enum Handshake {
+    DONE,
+    NO_IDENTITY,
+    UNREACHABLE,
+    TLS_FAILED,
+    WRONG_PEER,
+    OVERLOAD
+  }
+
+  private final Identities identities;
+  private final Mesh mesh;
+  private final ByteBufAllocator allocator;
+  private final Refusals refusals;
+  private final Log log;
+  private final Map<Handshake, LongAdder> called = adders(Handshake.class);
+  private final Map<Handshake, LongAdder> served = adders(Handshake.class);
+  private final Map<Abuse, LongAdder> abuses = adders(Abuse.class);
+  private final LongAdder revoked = new LongAdder();
+  private final LongAdder badRequests = new LongAdder();
+  private final Set<OpenTunnel> open = ConcurrentHashMap.newKeySet();
+
+  public Tunnels(
+      Identities identities, Mesh mesh, ByteBufAllocator allocator, Refusals refusals, Log log) {
+    this.identities = identities;
+    this.refusals = refusals;
+    this.mesh = mesh;
+    this.allocator = allocator;
+    this.log = log;
+    identities.onRevocation(this::endRevoked);
+  }
+
+  private static <K extends Enum<K>> Map<K, LongAdder> adders(Class<K> kind) {
+    Map<K, LongAdder> all = new EnumMap<>(kind);
+    for (K each : kind.getEnumConstants()) {
+      all.put(each, new LongAdder());
+    }
+    return Collections.unmodifiableMap(all);
+  }
+
+  // Every constant has its counter.
+  private static <K extends Enum<K>> LongAdder of(Map<K, LongAdder> counters, K which) {
+    return Objects.requireNonNull(counters.get(which));
+  }
+
+  /** Begins a pod's tunnels, which it has until they are aborted. */
+  public PodTunnels of(Supplier<Pod> pod, PodSupply supply) {
+    return new PodTunnels(this, pod, supply);
+  }
+
+  Identities identities() {
+    return identities;
+  }
+
+  Mesh mesh() {
+    return mesh;
+  }
+
+  ByteBufAllocator allocator() {
+    return allocator;
+  }
+
+  Log log() {
+    return log;
+  }
+
+  void count(boolean serving, Handshake result) {
+    of(serving ? served : called, result).increment();
+  }
+
+  void opened(OpenTunnel tunnel) {
+    open.add(tunnel);
+  }
+
+  void closed(OpenTunnel tunnel) {
+    open.remove(tunnel);
+  }
+
+  /** Tunnels that stand now. */
+  public int count() {
+    return open.size();
+  }
+
+  /** Those of one pod, or of all: a look at them as they are now. */
+  Iterable<OpenTunnel> open() {
+    return open;
+  }
+
+  /** A connection to a pod's tunnel port that came to nothing. */
+  void refused(Pod pod, Handshake result, String from, String why) {
+    if (result == Handshake.NO_IDENTITY) {
+      refusals.count(pod, Refusal.NO_IDENTITY);
+    } else if (result == Handshake.OVERLOAD) {
+      refusals.count(pod, Refusal.OVERLOAD);
+    } else {
+      refusals.count(pod, Refusal.WRONG_PEER);
+    }
+    log.debug("tunnel refused", "pod", pod.label(), "from", from, "reason", why);
+  }
+
+  void badRequest(OpenTunnel tunnel, String cause) {
+    badRequests.increment();
+    refusals.count(tunnel.pod().pod(), Refusal.BAD_TUNNEL_REQUEST);
+    log.debug(
+        "tunnel request refused",
+        "pod",
+        tunnel.pod().pod().label(),
+        "from",
+        String.valueOf(tunnel.channel().remoteAddress()),
+        "reason",
+        cause);
+  }
+
+  void abused(OpenTunnel tunnel, Abuse abuse) {
+    of(abuses, abuse).increment();
+    log.warn(
+        "tunnel ended: its peer abuses HTTP/2",
+        "pod",
+        tunnel.pod().pod().label(),
+        "peer",
+        String.valueOf(tunnel.channel().remoteAddress()),
+        "how",
+        abuse.text());
+  }
+
+  /** What a pod says of itself to the other side. */
+  Baggage baggage(Pod pod) {
+    Workload workload = mesh.current().pod(pod.namespace(), pod.name()).orElse(null);
+    return workload == null
+        ? Baggage.NONE
+        : new Baggage(
+            workload.cluster(),
+            workload.namespace(),
+            workload.kind(),
+            workload.ownerName(),
+            workload.canonicalName(),
+            workload.canonicalRevision(),
+            workload.locality().region(),
+            workload.locality().zone());
+  }
+
+  /** As for relays: nothing is read ahead of what can be written. */
+  void configure(SocketChannel channel) {
+    SocketChannelConfig config = channel.config();
+    config.setAllocator(allocator);
+    config.setRecvByteBufAllocator(TunnelTuning.READS);
+    config.setWriteBufferWaterMark(TunnelTuning.UNWRITTEN);
+  }
+
+  private void endRevoked() {
+    for (OpenTunnel tunnel : open) {
+      if (identities.revoked(tunnel.certificate())) {
+        revoked.increment();
+        log.warn(
+            "tunnel ended: its peer's certificate is revoked",
+            "pod",
+            tunnel.pod().pod().label(),
+            "peer",
+            String.valueOf(tunnel.channel().remoteAddress()),
+            "serial",
+            tunnel.certificate().getSerialNumber().toString(16));
+        tunnel.abort("the peer's certificate is revoked");
+      }
+    }
+  }
+
+  @Override
+  public void write(Exposition out) {
+    int serving = 0;
+    int calling = 0;
+    for (OpenTunnel tunnel : open) {
+      if (tunnel.isServing()) {
+        serving++;
+      } else {
+        calling++;
+      }
+    }
+    out.family("weir_tunnels", Exposition.Kind.GAUGE, "Open tunnels, by which side opened them.");
+    out.sample("weir_tunnels", "side=\"client\"", calling);
+    out.sample("weir_tunnels", "side=\"server\"", serving);
+    out.family(
+        "weir_tunnel_handshakes_total",
+        Exposition.Kind.COUNTER,
+        "Handshakes of tunnels, by side and result.");
+    for (Handshake result : Handshake.values()) {
+      for (int side = 0; side < 2; side++) {
+        out.sample(
+            "weir_tunnel_handshakes_total",
+            "side=\"%s\",result=\"%s\"".formatted(side == 0 ? "client" : "server", label(result)),
+            of(side == 0 ? called : served, result).sum());
+      }
+    }
+    out.family(
+        "weir_tunnel_abuse_total",
+        Exposition.Kind.COUNTER,
+        "Tunnels that were ended because their peer abused HTTP/2, by how.");
+    for (Abuse abuse : Abuse.values()) {
+      out.sample(
+          "weir_tunnel_abuse_total",
+          "kind=\"%s\"".formatted(label(abuse)),
+          of(abuses, abuse).sum());
+    }
+    out.family(
+        "weir_tunnel_bad_requests_total",
+        Exposition.Kind.COUNTER,
+        "Requests in tunnels that were not well-formed, or not for the pod that they came to.");
+    out.sample("weir_tunnel_bad_requests_total", "", badRequests.sum());
+    out.family(
+        "weir_tunnels_revoked_total",
+        Exposition.Kind.COUNTER,
+        "Tunnels that were ended because their peer's certificate was revoked.");
+    out.sample("weir_tunnels_revoked_total", "", revoked.sum());
+  }
+
+  private static String label(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT).replace('_', '-');
+  }
+}

@@ -1,0 +1,220 @@
+package dev.weir.agent.relay;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import dev.weir.agent.NeedsRoot;
+import dev.weir.agent.config.MeshView;
+import dev.weir.agent.telemetry.Refusal;
+import java.io.EOFException;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** What only tunnels can get wrong: who the other side is, and peers that do not do their part. */
+@NeedsRoot
+@Timeout(60)
+final class TunnelledTest {
+  private TwoPods pods;
+
+  @BeforeEach
+  void open() {
+    pods = new TwoPods("epoll+tunnel");
+  }
+
+  @AfterEach
+  void nothingIsHeldWhenAllHasEnded() {
+    try {
+      pods.relays.abortAll();
+      await()
+          .atMost(Duration.ofSeconds(10))
+          .untilAsserted(() -> {
+            assertThat(pods.relays.liveCount()).as("open connections").isZero();
+            assertThat(pods.tunnels.count()).as("open tunnels").isZero();
+            assertThat(pods.allocator.pinnedDirectMemory()).as("bytes in buffers").isZero();
+          });
+    } finally {
+      pods.close();
+    }
+  }
+
+  private static void say(SocketChannel from, SocketChannel to, String text) throws IOException {
+    from.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
+    ByteBuffer heard = ByteBuffer.allocate(text.length());
+    while (heard.hasRemaining()) {
+      if (to.read(heard) < 0) {
+        throw new EOFException("ended");
+      }
+    }
+    assertThat(new String(heard.array(), StandardCharsets.UTF_8)).isEqualTo(text);
+  }
+
+  private static void assertReset(SocketChannel channel) {
+    assertThatThrownBy(() -> channel.read(ByteBuffer.allocate(1)))
+        .isInstanceOf(IOException.class)
+        .isNotInstanceOf(EOFException.class);
+  }
+
+  private void assertRefused(Refusal reason) throws IOException {
+    try (SocketChannel client = pods.connect()) {
+      assertReset(client);
+    }
+    await().untilAsserted(() -> assertThat(pods.refused).containsKey(reason));
+  }
+
+  /** In place of the server's agent. */
+  private ServerSocketChannel strangerAtTheTunnelPort() throws IOException {
+    pods.relays.withdrawn(pods.server);
+    InetSocketAddress port = new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 15008);
+    return await()
+        .ignoreExceptions()
+        .until(() -> pods.listenAt(pods.server, port, 50), listener -> true);
+  }
+
+  @Test
+  void connectionsOfOneLoopShareATunnel() throws IOException {
+    List<SocketChannel> open = new ArrayList<>();
+    try (ServerSocketChannel listener = pods.listen()) {
+      for (int i = 0; i < 40; i++) {
+        SocketChannel client = pods.connect();
+        open.add(client);
+        SocketChannel server = listener.accept();
+        open.add(server);
+        say(client, server, "number " + i);
+      }
+      // Two loops, and both sides of each tunnel are ours.
+      assertThat(pods.tunnels.count()).isBetween(2, 4);
+    } finally {
+      for (SocketChannel each : open) {
+        each.close();
+      }
+    }
+  }
+
+  @Test
+  void nothingIsSaidToSomebodyElse() throws IOException {
+    pods.identities.impostors.put(pods.server.identity(), "spiffe://cluster.local/ns/test/sa/eve");
+    try (ServerSocketChannel listener = pods.listen()) {
+      listener.configureBlocking(false);
+      assertRefused(Refusal.WRONG_PEER);
+      assertThat(listener.accept()).isNull();
+    }
+  }
+
+  @Test
+  void aTunnelIsNotUsedForWhoeverGotTheAddress() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      say(client, server, "before");
+      pods.view =
+          MeshView.of(List.of(), List.of(Meshes.of(pods.client), Meshes.of(pods.server, "eve")));
+      assertRefused(Refusal.WRONG_PEER);
+      say(client, server, "after");
+    }
+  }
+
+  @Test
+  void aPodWithoutACertificateCallsNobody() throws IOException {
+    pods.identities.uncertified.add(pods.client.identity());
+    try (ServerSocketChannel listener = pods.listen()) {
+      listener.configureBlocking(false);
+      assertRefused(Refusal.NO_IDENTITY);
+      assertThat(listener.accept()).isNull();
+    }
+  }
+
+  @Test
+  void aPodWithoutACertificateIsCalledByNobody() throws IOException {
+    pods.identities.uncertified.add(pods.server.identity());
+    try (ServerSocketChannel listener = pods.listen()) {
+      listener.configureBlocking(false);
+      assertRefused(Refusal.TUNNEL_FAILED);
+      assertThat(pods.refused).containsKey(Refusal.NO_IDENTITY);
+      assertThat(listener.accept()).isNull();
+    }
+  }
+
+  @Test
+  void aNewCertificateMeansANewTunnelAndTheOldOneGoesOn() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      say(client, server, "old");
+      pods.identities.rotate(pods.client.identity());
+      List<SocketChannel> more = new ArrayList<>();
+      for (int i = 0; i < 4; i++) {
+        SocketChannel fresh = pods.connect();
+        more.add(fresh);
+        SocketChannel answered = listener.accept();
+        more.add(answered);
+        say(fresh, answered, "new");
+      }
+      assertThat(pods.tunnels.count()).as("one old and one a loop, both sides").isBetween(4, 6);
+      say(client, server, "old still");
+      for (SocketChannel each : more) {
+        each.close();
+      }
+    }
+  }
+
+  @Test
+  void aRevokedPeerIsCutOffAtOnce() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      say(client, server, "trusted");
+      pods.identities.revoke(pods.client.identity());
+      assertReset(client);
+      assertReset(server);
+    }
+  }
+
+  @Test
+  void nobodyAtTheTunnelPortIsARefusal() throws IOException {
+    ServerSocketChannel stranger = strangerAtTheTunnelPort();
+    stranger.close();
+    pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 8080));
+    assertRefused(Refusal.CONNECT_REFUSED);
+  }
+
+  @Test
+  void aPeerThatSpeaksNoTlsIsLeftAtOnce() throws Exception {
+    try (ServerSocketChannel stranger = strangerAtTheTunnelPort()) {
+      pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 8080));
+      try (SocketChannel client = pods.connect();
+          SocketChannel tunnel = stranger.accept()) {
+        tunnel.write(
+            ByteBuffer.wrap(
+                "HTTP/1.1 400 Bad Request\r\n\r\n".getBytes(StandardCharsets.US_ASCII)));
+        assertReset(client);
+      }
+      await().untilAsserted(() -> assertThat(pods.refused).containsKey(Refusal.TUNNEL_FAILED));
+    }
+  }
+
+  @Test
+  void aPeerThatNeverShakesHandsFailsOnlyThoseWhoCallIt() throws IOException {
+    try (ServerSocketChannel stranger = strangerAtTheTunnelPort()) {
+      pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 8080));
+      try (SocketChannel client = pods.connect();
+          SocketChannel tunnel = stranger.accept()) {
+        assertReset(client);
+        assertThat(tunnel.isOpen()).isTrue();
+      }
+      await().untilAsserted(() -> assertThat(pods.refused).containsKey(Refusal.TUNNEL_FAILED));
+    }
+  }
+}
