@@ -87,7 +87,7 @@ abstract class OpenTunnel implements TunnelSession.Owner {
 
   @Override
   public void closed(ErrorCode code, String cause) {
-    pod.tunnels().closed(this);
+    pod.tunnels().closed(this, code);
     pod.tunnels()
         .log()
         .debug("tunnel closed", "pod", pod.pod().label(), "code", code.name(), "reason", cause);

@@ -17,7 +17,6 @@ import java.security.cert.X509Certificate;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -29,8 +28,8 @@ import org.jspecify.annotations.Nullable;
 public final class PodTunnels {
   private static final int HBONE = 15008;
 
-  // Each holds a TLS engine and what half a ClientHello may bring, for 10 s at most.
-  private static final int MOST_GREETING = 1024;
+  // On each loop. Each holds a TLS engine and what half a ClientHello may bring, for 10 s at most.
+  private static final int MOST_GREETING = 512;
 
   /** Whoever asked for a stream hears once, on the loop that asked. */
   public interface Opening {
@@ -52,7 +51,9 @@ public final class PodTunnels {
   /** By loop; the inner map is the loop's alone. */
   private final Map<EventLoop, Map<TunnelPeer.Key, TunnelPeer>> peers = new ConcurrentHashMap<>();
 
-  private final AtomicInteger greeting = new AtomicInteger();
+  /** By loop; what is in it is the loop's alone. */
+  private final Map<EventLoop, Greetings> greetings = new ConcurrentHashMap<>();
+
   private volatile boolean draining;
   private volatile boolean aborted;
 
@@ -119,12 +120,16 @@ public final class PodTunnels {
 
   /** Takes a connection to the pod's tunnel port; on its loop, not registered yet. */
   public void serve(SocketChannel channel, EventLoop loop, Requests requests) {
-    if (aborted || greeting.incrementAndGet() > MOST_GREETING) {
-      greeting.decrementAndGet();
-      tunnels.count(true, Tunnels.Handshake.OVERLOAD);
+    InetSocketAddress remote = channel.remoteAddress();
+    if (aborted || remote == null) {
+      // The pod is gone, or the connection was reset while it waited to be accepted.
       channel.unsafe().closeForcibly();
       return;
     }
+    Greetings.Entry entry =
+        greetings
+            .computeIfAbsent(loop, _ -> new Greetings(MOST_GREETING))
+            .begun(remote.getAddress(), channel);
     tunnels
         .identities()
         .obtain(
@@ -134,58 +139,96 @@ public final class PodTunnels {
               switch (obtained) {
                 case Obtained.Failed(String reason) -> {
                   channel.unsafe().closeForcibly();
-                  greeted(Tunnels.Handshake.NO_IDENTITY, "", reason);
+                  failed(entry, Tunnels.Handshake.NO_IDENTITY, remote, reason);
                 }
-                case Obtained.Have(Credentials own) -> greet(channel, loop, own, requests);
+                case Obtained.Have(Credentials own) ->
+                    register(new Served(channel, remote, entry, requests), loop, own);
               }
             });
   }
 
-  private void greet(SocketChannel channel, EventLoop loop, Credentials own, Requests requests) {
+  /** A connection on its way to being a tunnel. */
+  private record Served(
+      SocketChannel channel, InetSocketAddress remote, Greetings.Entry entry, Requests requests) {}
+
+  private void register(Served served, EventLoop loop, Credentials own) {
+    SocketChannel channel = served.channel();
+    if (served.entry().isPushedOut()) {
+      failed(served.entry(), Tunnels.Handshake.OVERLOAD, served.remote(), "");
+      return;
+    }
     tunnels.configure(channel);
-    SslHandler tls = own.server(channel.alloc());
-    channel.pipeline().addLast(tls, Greeting.INSTANCE);
-    tls.handshakeFuture()
-        .addListener(handshake -> {
-          Throwable why = handshake.cause();
-          if (why == null) {
-            try {
-              SpiffeId peer = Peer.of(tls);
-              OpenTunnel tunnel =
-                  new ServedTunnel(this, channel, Peer.certificate(tls), peer.toString(), requests);
-              tunnel.begin();
-              if (draining) {
-                tunnel.drain();
-              }
-              greeted(Tunnels.Handshake.DONE, "", "");
-              return;
-            } catch (PeerRefused e) {
-              why = e;
-            }
-          }
-          String from = String.valueOf(channel.remoteAddress());
-          channel.close();
-          greeted(
-              PeerRefused.of(why) == null
-                  ? Tunnels.Handshake.TLS_FAILED
-                  : Tunnels.Handshake.WRONG_PEER,
-              from,
-              PeerRefused.label(why) + ": " + TunnelPeer.text(why));
-        });
+    // TLS comes after it: what never was on a loop would not give back its engine.
     loop.register(channel)
         .addListener(registered -> {
-          if (!registered.isSuccess()) {
+          if (registered.isSuccess()) {
+            greet(served, own);
+          } else {
             channel.unsafe().closeForcibly();
+            failed(
+                served.entry(),
+                Tunnels.Handshake.TLS_FAILED,
+                served.remote(),
+                String.valueOf(registered.cause()));
           }
         });
   }
 
-  private void greeted(Tunnels.Handshake result, String from, String why) {
-    greeting.decrementAndGet();
-    tunnels.count(true, result);
-    if (result != Tunnels.Handshake.DONE) {
-      tunnels.refused(pod(), result, from, why);
+  private void greet(Served served, Credentials own) {
+    SocketChannel channel = served.channel();
+    SslHandler tls;
+    try {
+      tls = own.server(channel.alloc());
+    } catch (IllegalStateException e) {
+      channel.close();
+      failed(served.entry(), Tunnels.Handshake.NO_IDENTITY, served.remote(), TunnelPeer.text(e));
+      return;
     }
+    channel.pipeline().addLast(tls, Greeting.INSTANCE);
+    tls.handshakeFuture().addListener(handshake -> shaken(served, tls, handshake.cause()));
+  }
+
+  private void shaken(Served served, SslHandler tls, @Nullable Throwable failure) {
+    SocketChannel channel = served.channel();
+    Throwable why = failure;
+    if (why == null) {
+      try {
+        SpiffeId peer = Peer.of(tls);
+        OpenTunnel tunnel =
+            new ServedTunnel(
+                this, channel, Peer.certificate(tls), peer.toString(), served.requests());
+        served.entry().ended();
+        tunnels.count(true, Tunnels.Handshake.DONE);
+        tunnel.begin();
+        if (draining) {
+          tunnel.drain();
+        }
+        return;
+      } catch (PeerRefused e) {
+        why = e;
+      }
+    }
+    channel.close();
+    failed(
+        served.entry(),
+        served.entry().isPushedOut()
+            ? Tunnels.Handshake.OVERLOAD
+            : PeerRefused.of(why) == null
+                ? Tunnels.Handshake.TLS_FAILED
+                : Tunnels.Handshake.WRONG_PEER,
+        served.remote(),
+        PeerRefused.label(why) + ": " + TunnelPeer.text(why));
+  }
+
+  private void failed(
+      Greetings.Entry entry, Tunnels.Handshake result, InetSocketAddress from, String why) {
+    entry.ended();
+    tunnels.count(true, result);
+    tunnels.refused(
+        pod(),
+        result,
+        from.toString(),
+        result == Tunnels.Handshake.OVERLOAD ? "too many handshakes at once" : why);
   }
 
   /** Tunnels end after the streams that they have, or that are on their way. Any thread. */
@@ -239,7 +282,14 @@ public final class PodTunnels {
           new TunnelRequest(
               stream, request, principal, remote, local, pod().tunnels().baggage(pod().pod()));
       // After the session has noted whose the stream is.
-      channel().eventLoop().execute(() -> requests.arrived(made));
+      channel()
+          .eventLoop()
+          .execute(() -> {
+            // Else the peer has taken it back in the same breath: it costs nothing more.
+            if (made.isOpen()) {
+              requests.arrived(made);
+            }
+          });
       return made;
     }
 

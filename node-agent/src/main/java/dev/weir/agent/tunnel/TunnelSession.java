@@ -1,9 +1,11 @@
 package dev.weir.agent.tunnel;
 
+import dev.weir.agent.identity.PeerRefused;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import io.netty.handler.codec.http2.DefaultHttp2HeadersDecoder;
 import io.netty.handler.codec.http2.DefaultHttp2HeadersEncoder;
@@ -16,6 +18,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -298,9 +301,22 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
 
   @Override
   public void exceptionCaught(ChannelHandlerContext channel, Throwable cause) {
-    ErrorCode code =
-        cause instanceof IOException ? ErrorCode.CONNECT_ERROR : ErrorCode.INTERNAL_ERROR;
-    end(code, String.valueOf(cause), null);
+    // TLS below wraps what it throws while it decodes.
+    Throwable why =
+        cause instanceof DecoderException && cause.getCause() != null ? cause.getCause() : cause;
+    if (why instanceof SSLException) {
+      // The peer's refusal of our certificate comes after our handshake was done (RFC 8446
+      // section 4.4.4): whoever waits for a stream hears of it by this text.
+      end(
+          ErrorCode.CONNECT_ERROR,
+          "TLS: %s (%s)".formatted(PeerRefused.label(why), why.getMessage()),
+          null);
+    } else {
+      end(
+          why instanceof IOException ? ErrorCode.CONNECT_ERROR : ErrorCode.INTERNAL_ERROR,
+          String.valueOf(why),
+          null);
+    }
   }
 
   @Override

@@ -47,6 +47,7 @@ public final class Tunnels implements MetricSource {
   private final Map<Handshake, LongAdder> called = adders(Handshake.class);
   private final Map<Handshake, LongAdder> served = adders(Handshake.class);
   private final Map<Abuse, LongAdder> abuses = adders(Abuse.class);
+  private final Map<ErrorCode, LongAdder> ended = adders(ErrorCode.class);
   private final LongAdder revoked = new LongAdder();
   private final LongAdder badRequests = new LongAdder();
   private final Set<OpenTunnel> open = ConcurrentHashMap.newKeySet();
@@ -103,8 +104,9 @@ public final class Tunnels implements MetricSource {
     open.add(tunnel);
   }
 
-  void closed(OpenTunnel tunnel) {
+  void closed(OpenTunnel tunnel, ErrorCode code) {
     open.remove(tunnel);
+    of(ended, code).increment();
   }
 
   /** Tunnels that stand now. */
@@ -220,6 +222,14 @@ public final class Tunnels implements MetricSource {
             "side=\"%s\",result=\"%s\"".formatted(side == 0 ? "client" : "server", label(result)),
             of(side == 0 ? called : served, result).sum());
       }
+    }
+    out.family(
+        "weir_tunnels_ended_total",
+        Exposition.Kind.COUNTER,
+        "Tunnels that ended, by this side's error code of RFC 9113; no-error is a drain.");
+    for (ErrorCode code : ErrorCode.values()) {
+      out.sample(
+          "weir_tunnels_ended_total", "code=\"%s\"".formatted(label(code)), of(ended, code).sum());
     }
     out.family(
         "weir_tunnel_abuse_total",

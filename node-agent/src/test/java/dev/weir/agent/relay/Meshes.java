@@ -110,6 +110,11 @@ public final class Meshes {
 
   /** The pod, under another service account than its own. */
   public static Workload of(Pod pod, String account) {
+    return of(pod, account, Map.of());
+  }
+
+  /** The pod, answering for Services. */
+  public static Workload of(Pod pod, String account, Map<String, List<ServicePort>> services) {
     return new Workload(
         Workload.podUid(Workload.DEFAULT_CLUSTER, pod.namespace(), pod.name()),
         pod.namespace(),
@@ -130,7 +135,7 @@ public final class Meshes {
         true,
         false,
         1,
-        Map.of(),
+        services,
         pod.settings());
   }
 }

@@ -74,15 +74,6 @@ final class TunnelledTest {
     await().untilAsserted(() -> assertThat(pods.refused).containsKey(reason));
   }
 
-  /** In place of the server's agent. */
-  private ServerSocketChannel strangerAtTheTunnelPort() throws IOException {
-    pods.relays.withdrawn(pods.server);
-    InetSocketAddress port = new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 15008);
-    return await()
-        .ignoreExceptions()
-        .until(() -> pods.listenAt(pods.server, port, 50), listener -> true);
-  }
-
   @Test
   void connectionsOfOneLoopShareATunnel() throws IOException {
     List<SocketChannel> open = new ArrayList<>();
@@ -184,7 +175,7 @@ final class TunnelledTest {
 
   @Test
   void nobodyAtTheTunnelPortIsARefusal() throws IOException {
-    ServerSocketChannel stranger = strangerAtTheTunnelPort();
+    ServerSocketChannel stranger = pods.strangerAtTheTunnelPort();
     stranger.close();
     pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 8080));
     assertRefused(Refusal.CONNECT_REFUSED);
@@ -192,7 +183,7 @@ final class TunnelledTest {
 
   @Test
   void aPeerThatSpeaksNoTlsIsLeftAtOnce() throws Exception {
-    try (ServerSocketChannel stranger = strangerAtTheTunnelPort()) {
+    try (ServerSocketChannel stranger = pods.strangerAtTheTunnelPort()) {
       pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 8080));
       try (SocketChannel client = pods.connect();
           SocketChannel tunnel = stranger.accept()) {
@@ -207,7 +198,7 @@ final class TunnelledTest {
 
   @Test
   void aPeerThatNeverShakesHandsFailsOnlyThoseWhoCallIt() throws IOException {
-    try (ServerSocketChannel stranger = strangerAtTheTunnelPort()) {
+    try (ServerSocketChannel stranger = pods.strangerAtTheTunnelPort()) {
       pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 8080));
       try (SocketChannel client = pods.connect();
           SocketChannel tunnel = stranger.accept()) {

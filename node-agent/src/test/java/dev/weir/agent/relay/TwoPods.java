@@ -1,5 +1,7 @@
 package dev.weir.agent.relay;
 
+import static org.awaitility.Awaitility.await;
+
 import dev.weir.agent.authz.Authz;
 import dev.weir.agent.capture.Original;
 import dev.weir.agent.capture.Pod;
@@ -24,8 +26,8 @@ import dev.weir.ffi.Kernel;
 import dev.weir.ffi.Netlink;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.EventLoopGroup;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -33,6 +35,7 @@ import java.net.InetSocketAddress;
 import java.net.StandardProtocolFamily;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -79,6 +82,9 @@ final class TwoPods implements AutoCloseable {
 
   /** Whether the server counts as a pod of another node, behind a tunnel. */
   final boolean tunnelled;
+
+  /** The access log, of connections that failed. */
+  final ByteArrayOutputStream failures = new ByteArrayOutputStream();
 
   private final Kernel kernel = Kernel.instance();
   private final Fd clientNetwork;
@@ -140,9 +146,9 @@ final class TwoPods implements AutoCloseable {
     Refusals refusals = (pod, reason) -> refused.merge(reason, 1, Integer::sum);
     accessLog =
         new AccessLog(
-            new PrintStream(OutputStream.nullOutputStream()),
+            new PrintStream(failures, true, StandardCharsets.UTF_8),
             InstantSource.system(),
-            AccessLog.Mode.OFF,
+            AccessLog.Mode.FAILURES,
             AccessLog.Format.TEXT);
     Tuning standard = Tuning.standard(transport, allocator);
     tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
@@ -192,12 +198,7 @@ final class TwoPods implements AutoCloseable {
           write("/proc/sys/net/ipv4/fwmark_reflect", "1");
           write("/proc/sys/net/ipv6/fwmark_reflect", "1");
           write("/proc/sys/net/ipv4/tcp_tw_reuse", "1");
-          int eth0 =
-              netlink.interfaces().stream()
-                  .filter(each -> each.name().equals("eth0"))
-                  .findFirst()
-                  .orElseThrow()
-                  .index();
+          int eth0 = eth0(netlink);
           netlink.addAddress(eth0, four, 24);
           netlink.addAddress(eth0, six, 64);
           netlink.setUp(eth0);
@@ -219,6 +220,24 @@ final class TwoPods implements AutoCloseable {
         kernel.namespaces().cookie(network),
         List.of(four, six),
         PodSettings.DEFAULT);
+  }
+
+  private static int eth0(Netlink netlink) {
+    return netlink.interfaces().stream()
+        .filter(each -> each.name().equals("eth0"))
+        .findFirst()
+        .orElseThrow()
+        .index();
+  }
+
+  /** Gives the client's namespace one more address, for somebody else who is there. */
+  void alsoAt(InetAddress address) {
+    in(
+        clientNetwork,
+        () -> {
+          Netlink netlink = kernel.netlink();
+          netlink.addAddress(eth0(netlink), address, 24);
+        });
   }
 
   private static void write(String path, String value) {
@@ -275,6 +294,13 @@ final class TwoPods implements AutoCloseable {
       throw e;
     }
     return listener;
+  }
+
+  /** In place of the server's agent. */
+  ServerSocketChannel strangerAtTheTunnelPort() {
+    relays.withdrawn(server);
+    InetSocketAddress port = new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 15008);
+    return await().ignoreExceptions().until(() -> listenAt(server, port, 50), listener -> true);
   }
 
   /** In the client's pod, as a container runtime does where the cluster has no IPv6. */
