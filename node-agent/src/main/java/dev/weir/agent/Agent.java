@@ -13,6 +13,7 @@ import dev.weir.agent.config.XdsClient;
 import dev.weir.agent.config.XdsOptions;
 import dev.weir.agent.dns.PodDns;
 import dev.weir.agent.enrolment.ZdsClient;
+import dev.weir.agent.identity.SelfIssued;
 import dev.weir.agent.identity.Wallet;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
@@ -137,7 +138,12 @@ final class Agent implements AutoCloseable {
       this.capture = result(capturing);
       started.push(this::closeCapture);
       this.tunnels =
-          new Tunnels(wallet, xds, ByteBufAllocator.DEFAULT, telemetry, logs.room("tunnel"));
+          new Tunnels(
+              options.selfTestOnly() ? new SelfIssued() : wallet,
+              xds,
+              ByteBufAllocator.DEFAULT,
+              telemetry,
+              logs.room("tunnel"));
       telemetry.add(tunnels);
       this.relays =
           new Relays(

@@ -8,7 +8,9 @@ import dev.weir.agent.config.MeshView;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
 import dev.weir.api.json.Json;
+import dev.weir.api.model.FastPath;
 import dev.weir.api.model.Locality;
+import dev.weir.api.model.OnAgentLoss;
 import dev.weir.api.model.PodSettings;
 import dev.weir.api.model.Tunnel;
 import dev.weir.api.model.Workload;
@@ -52,6 +54,20 @@ final class Rehearsal {
 
   // Enough for the relay to be more than a class that was looked at once.
   private static final int CONNECTIONS = 50;
+
+  // What they run is the hottest code of an agent, and its profile goes into the cache too.
+  private static final int TUNNELLED_CONNECTIONS = 400;
+
+  private static final PodSettings TUNNELLED =
+      new PodSettings(
+          true,
+          FastPath.OFF,
+          OnAgentLoss.CLOSED,
+          List.of(),
+          List.of(),
+          List.of(),
+          List.of(),
+          PodSettings.DEFAULT_WEIGHT);
 
   private final Options options;
   private final Logs logs;
@@ -97,15 +113,18 @@ final class Rehearsal {
     Agent agent =
         new Agent(options.on(cgroup, bpffs), doors, kernel, logs, () -> log.info("asked to end"));
     boolean relayed;
+    boolean tunnelled;
     Joining joining;
     try (Fd client = kernel.namespaces().newNetwork();
         Fd server = kernel.namespaces().newNetwork()) {
       connect(client, server);
       // Whom no control plane has told of nobody may call.
-      agent.assume(MeshView.of(List.of(), List.of(pod("client", CLIENT), pod("server", SERVER))));
+      agent.assume(view(Tunnel.NONE, PodSettings.DEFAULT));
       enrol(agent, "client", client);
       enrol(agent, "server", server);
-      relayed = relay(client, server);
+      relayed = relay(client, server, CONNECTIONS);
+      agent.assume(view(Tunnel.HBONE, TUNNELLED));
+      tunnelled = isTunnelled(agent) && relay(client, server, TUNNELLED_CONNECTIONS);
       for (String page : List.of("/status", "/edges", "/config_dump", "/metrics")) {
         get(agent.adminAddress(), page);
       }
@@ -114,11 +133,11 @@ final class Rehearsal {
       agent.drain(Duration.ZERO, Duration.ZERO);
       agent.uninstall();
     }
-    System.out.println(report(agent.transport(), relayed, joining).toPrettyJson());
-    return relayed;
+    System.out.println(report(agent.transport(), relayed, tunnelled, joining).toPrettyJson());
+    return relayed && tunnelled;
   }
 
-  private Json report(String transport, boolean relayed, Joining joining) {
+  private Json report(String transport, boolean relayed, boolean tunnelled, Joining joining) {
     List<Json> checks = new ArrayList<>();
     for (Joining.Check check : joining.checks()) {
       checks.add(
@@ -133,6 +152,7 @@ final class Rehearsal {
         .with("version", Agent.VERSION)
         .with("transport", transport)
         .with("relayed", relayed)
+        .with("tunnelled", tunnelled)
         .with(
             "joining",
             Json.object()
@@ -159,7 +179,14 @@ final class Rehearsal {
     }
   }
 
-  private static Workload pod(String name, InetAddress address) {
+  private static MeshView view(Tunnel tunnel, PodSettings settings) {
+    return MeshView.of(
+        List.of(),
+        List.of(pod("client", CLIENT, tunnel, settings), pod("server", SERVER, tunnel, settings)));
+  }
+
+  private static Workload pod(
+      String name, InetAddress address, Tunnel tunnel, PodSettings settings) {
     return new Workload(
         Workload.podUid(Workload.DEFAULT_CLUSTER, NAMESPACE, name),
         NAMESPACE,
@@ -176,12 +203,25 @@ final class Rehearsal {
         name,
         name,
         "",
-        Tunnel.NONE,
+        tunnel,
         true,
         false,
         1,
         Map.of(),
-        PodSettings.DEFAULT);
+        settings);
+  }
+
+  /** Waits until both pods are to be called through tunnels alone. */
+  private static boolean isTunnelled(Agent agent) {
+    long deadline = System.nanoTime() + AT_MOST.toNanos();
+    while (agent.capture().pods().stream()
+        .anyMatch(pod -> pod.settings().fastPath() != FastPath.OFF)) {
+      if (System.nanoTime() - deadline > 0) {
+        return false;
+      }
+      LockSupport.parkNanos(LOOK_NANOS);
+    }
+    return true;
   }
 
   private void enrol(Agent agent, String name, Fd network) {
@@ -204,10 +244,10 @@ final class Rehearsal {
   }
 
   /** Connections from pod to pod, captured, relayed out and in; whether all came through. */
-  private boolean relay(Fd client, Fd server) {
+  private boolean relay(Fd client, Fd server, int connections) {
     try (ServerSocketChannel listener = in(server, Rehearsal::listener)) {
       listener.bind(new InetSocketAddress(SERVER, 0));
-      for (int i = 0; i < CONNECTIONS; i++) {
+      for (int i = 0; i < connections; i++) {
         try (SocketChannel near = in(client, Rehearsal::socket)) {
           near.connect(listener.getLocalAddress());
           try (SocketChannel far = listener.accept()) {

@@ -91,13 +91,13 @@ final class CertsIT {
     return up;
   }
 
-  private static WeirCommand.Outcome certs(String... more) {
-    List<String> args = new java.util.ArrayList<>(List.of("certs", "--name", "certs"));
+  private WeirCommand.Outcome certs(String... more) {
+    List<String> args = new java.util.ArrayList<>(List.of("certs", "--name", lab().name()));
     args.addAll(List.of(more));
     return WeirCommand.run(args.toArray(String[]::new));
   }
 
-  private static Json certificate(String node, String identity) {
+  private Json certificate(String node, String identity) {
     return Json.parse(certs("-o", "json").out()).get("nodes").items().stream()
         .filter(each -> each.get("node").text().equals(node))
         .flatMap(each -> each.get("certificates").items().stream())
@@ -106,7 +106,7 @@ final class CertsIT {
         .orElse(Json.object().build());
   }
 
-  private static void awaitAvailable() {
+  private void awaitAvailable() {
     Waiting.until(
         "both certificates",
         () ->
@@ -163,7 +163,7 @@ final class CertsIT {
               certificate("node-1", FRONT).get("cause").text().equals("ca-unreachable")
                   && certificate("node-2", DEFAULT).get("cause").text().equals("ca-unreachable"));
       assertThat(certs().out()).contains("problems").contains("weir lab logs control");
-      assertThat(WeirCommand.run("status", "--name", "certs").out())
+      assertThat(WeirCommand.run("status", "--name", lab().name()).out())
           .contains("node-1: certificates: " + FRONT)
           .contains("the CA is not reachable");
     } finally {

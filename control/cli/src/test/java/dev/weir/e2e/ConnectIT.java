@@ -13,6 +13,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @ExtendWith(MeshLab.class)
 final class ConnectIT {
   private static final int NOBODY_LISTENS = 8099;
+  private static final int THOUSAND = 1000;
   private static final String BLACK_HOLE = "10.244.2.250";
 
   @ParameterizedTest
@@ -58,6 +59,16 @@ final class ConnectIT {
     Json answer = lab.one(way.client, way.does("nonblocking"));
     assertThat(answer.get("ends").text()).as(answer.toJson()).isEqualTo("connected");
     assertThat(answer.get("seen").text()).isEqualTo(lab.ip(way.client, "v4"));
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"INTO_THE_MESH", "TUNNEL_BETWEEN_NODES"})
+  void aThousandConnectionsAtOnceDoNotMeet(Way way, Lab lab) {
+    Json answer =
+        lab.one(
+            way.client,
+            Cases.with(Cases.of("many", lab.ip(way.server, "v4"), 8080), "count", THOUSAND));
+    assertThat(answer.get("back").number()).as(answer.toJson()).isEqualTo(THOUSAND);
   }
 
   @Test

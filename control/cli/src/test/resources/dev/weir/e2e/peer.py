@@ -264,6 +264,21 @@ def case_connect(case):
     return {"ends": ends, "seconds": time.time() - start}
 
 
+def case_many(case):
+    """So many connections at once that two of them would meet if anything on the way drew its ports where clients do."""
+    held = []
+    for i in range(int(case["count"])):
+        sock, _, seen = hello(case)
+        held.append(sock)
+    for sock in held:
+        sock.sendall(b"echo\n")
+        sock.sendall(b"x")
+    back = sum(recv(sock, 1) == b"x" for sock in held)
+    for sock in held:
+        sock.close()
+    return {"back": back}
+
+
 def case_nonblocking(case):
     family, address = addresses(case["host"], case["port"], case["family"])
     sock = socket.socket(family, socket.SOCK_STREAM)

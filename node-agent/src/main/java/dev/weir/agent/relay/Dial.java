@@ -43,6 +43,9 @@ import org.jspecify.annotations.Nullable;
 final class Dial implements PodSupply.Taker, PodTunnels.Opening {
   private static final long LOOK_AGAIN_MILLIS = 300;
 
+  // A run of ports that are taken is a client with as many connections open to this very server.
+  private static final int MOST_PORTS = 64;
+
   private final Relays relays;
   private final PodRelays pod;
   private final EventLoop loop;
@@ -56,6 +59,7 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
   private boolean otherFamilyTried;
   private @Nullable Call call;
   private boolean lookedAgain;
+  private int portsTried;
 
   /**
    * @param pod whose listener accepted
@@ -252,11 +256,12 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     }
     ChannelPromise connected = server.newPromise();
     connected.addListener(future -> connected(future, server));
-    if (into == null) {
+    PodRelays there = into;
+    if (there == null) {
       server.connect(target, connected);
     } else {
       InetAddress source = sourceFor(target.getAddress());
-      server.connect(target, new InetSocketAddress(source, 0), connected);
+      server.connect(target, new InetSocketAddress(source, there.nextPort()), connected);
     }
   }
 
@@ -269,6 +274,11 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     if (!connect.isSuccess()) {
       server.close();
       Throwable cause = reasonOf(connect);
+      PodRelays there = into;
+      if (there != null && isPortTaken(cause) && portsTried++ < MOST_PORTS) {
+        there.supply().delivering(loop, this);
+        return;
+      }
       if (refusalOf(cause) == Refusal.CONNECT_REFUSED && tryOtherFamily()) {
         return;
       }
@@ -375,6 +385,13 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     pod.dialEnded();
     relays.connections().failed(facts(), outcomeOf(reason), detail);
     relays.refused(pod, arrival, reason, route.asked(), target, detail);
+  }
+
+  /** By a connection that is still open or rests, or by a program that listens on that port. */
+  private static boolean isPortTaken(Throwable cause) {
+    String text = String.valueOf(cause.getMessage());
+    return text.contains("Address already in use")
+        || text.contains("Cannot assign requested address");
   }
 
   private static Refusal refusalOf(Throwable cause) {

@@ -21,7 +21,16 @@ final class PodRelays {
   private final PodTunnels tunnels;
   private final Log log;
   private final Set<Relay> live = ConcurrentHashMap.newKeySet();
+  // Deliveries share the pod's namespace with what clients sent themselves: a delivery from a port
+  // that the same client calls from is the same connection to the kernel, and one of the two never
+  // stands (seen, once some hundred were open). Clients call from 32768 up (ip_local_port_range),
+  // so
+  // deliveries come from below.
+  private static final int FIRST_PORT = 1024;
+  private static final int PORTS = 32768 - FIRST_PORT;
+
   private final AtomicInteger dialling = new AtomicInteger();
+  private final AtomicInteger delivered = new AtomicInteger();
   private volatile boolean deleted;
   private volatile Pod pod;
   private volatile List<ServerSocketChannel> listeners = List.of();
@@ -75,6 +84,11 @@ final class PodRelays {
 
   void forEachLive(Consumer<Relay> visitor) {
     live.forEach(visitor);
+  }
+
+  /** The port to deliver the next connection from; one after the other, so each rests longest. */
+  int nextPort() {
+    return FIRST_PORT + Math.floorMod(delivered.getAndIncrement(), PORTS);
   }
 
   /** A connection is accepted and its server sought. */
