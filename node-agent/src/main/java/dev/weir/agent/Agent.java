@@ -60,6 +60,10 @@ final class Agent implements AutoCloseable {
   // Without a control plane the agent is not ready for long, and joining is worth knowing of.
   private static final long TEST_ANYHOW_NANOS = TimeUnit.SECONDS.toNanos(5);
 
+  // Without certificates nobody is reached through tunnels. A CA that is down must not keep the
+  // agent from all the rest.
+  private static final long CERTIFICATES_COME_WITHIN_NANOS = TimeUnit.SECONDS.toNanos(10);
+
   private final Options options;
   private final Log log;
   private final Transport transport;
@@ -76,6 +80,7 @@ final class Agent implements AutoCloseable {
   /** What has started, last first. */
   private final Deque<AutoCloseable> started = new ArrayDeque<>();
 
+  private volatile boolean awaitsCertificates;
   private volatile boolean serving;
   private volatile boolean draining;
   private volatile long drainsUntil;
@@ -88,6 +93,7 @@ final class Agent implements AutoCloseable {
    */
   Agent(Options options, AdminOptions doors, Kernel kernel, Logs logs, Runnable quit) {
     this.options = options;
+    this.awaitsCertificates = options.identity() != null;
     this.log = logs.room("agent");
     try {
       // The kernel's side and the two libraries know nothing of each other until here, and each
@@ -307,6 +313,19 @@ final class Agent implements AutoCloseable {
 
   /** Why traffic should not come yet, or no more. */
   List<String> notReady() {
+    List<String> reasons = unprepared();
+    long missing = awaitsCertificates ? podsWithoutCertificate() : 0;
+    if (missing > 0) {
+      reasons.add(missing + " pods have no certificate yet");
+    }
+    return reasons;
+  }
+
+  private long podsWithoutCertificate() {
+    return capture.pods().stream().filter(pod -> wallet.current(pod.identity()) == null).count();
+  }
+
+  private List<String> unprepared() {
     List<String> reasons = new ArrayList<>();
     if (!zds.snapshotSeen()) {
       reasons.add("no snapshot of this node's pods from " + options.zds());
@@ -326,13 +345,14 @@ final class Agent implements AutoCloseable {
 
   /** Waits until the agent is ready and says so, with what it took. */
   void awaitReady(long startNanos) {
-    while (!draining && !notReady().isEmpty()) {
+    while (!draining && !unprepared().isEmpty()) {
       LockSupport.parkNanos(LOOK_NANOS);
       if (System.nanoTime() - startNanos > TEST_ANYHOW_NANOS) {
         capture.testJoining();
       }
     }
     capture.testJoining();
+    awaitCertificates();
     if (!draining) {
       serving = true;
       capture.takeCharge();
@@ -349,6 +369,20 @@ final class Agent implements AutoCloseable {
           "ms",
           TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - startNanos));
     }
+  }
+
+  private void awaitCertificates() {
+    long deadline = System.nanoTime() + CERTIFICATES_COME_WITHIN_NANOS;
+    while (!draining && !notReady().isEmpty() && System.nanoTime() - deadline < 0) {
+      LockSupport.parkNanos(LOOK_NANOS);
+    }
+    if (!draining && awaitsCertificates && podsWithoutCertificate() > 0) {
+      log.warn(
+          "ready without certificates: tunnels are refused until they come",
+          "pods",
+          podsWithoutCertificate());
+    }
+    awaitsCertificates = false;
   }
 
   private Capture.ChargeListener charge() {

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.weir.api.json.Json;
 import java.nio.charset.StandardCharsets;
 import java.util.Base64;
-import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
@@ -91,46 +90,31 @@ final class CertsIT {
     return up;
   }
 
-  private WeirCommand.Outcome certs(String... more) {
-    List<String> args = new java.util.ArrayList<>(List.of("certs", "--name", lab().name()));
-    args.addAll(List.of(more));
-    return WeirCommand.run(args.toArray(String[]::new));
-  }
-
-  private Json certificate(String node, String identity) {
-    return Json.parse(certs("-o", "json").out()).get("nodes").items().stream()
-        .filter(each -> each.get("node").text().equals(node))
-        .flatMap(each -> each.get("certificates").items().stream())
-        .filter(each -> each.get("identity").text().equals(identity))
-        .findFirst()
-        .orElse(Json.object().build());
-  }
-
   private void awaitAvailable() {
     Waiting.until(
         "both certificates",
         () ->
-            certificate("node-1", FRONT).get("state").text().equals("Available")
-                && certificate("node-2", DEFAULT).get("state").text().equals("Available"));
+            lab().certificate("node-1", FRONT).get("state").text().equals("Available")
+                && lab().certificate("node-2", DEFAULT).get("state").text().equals("Available"));
   }
 
   @Test
   void each_node_has_its_own_pods_identities_and_they_change() {
     awaitAvailable();
-    assertThat(certificate("node-2", FRONT).get("identity").isNull())
+    assertThat(lab().certificate("node-2", FRONT).get("identity").isNull())
         .as("node-2 has an identity of a pod that is not its own")
         .isTrue();
-    String people = certs("-o", "wide").ok().out();
+    String people = lab().certs("-o", "wide").ok().out();
     assertThat(people).contains(FRONT).contains(DEFAULT).contains("Available");
     Set<String> serials = new TreeSet<>();
     Waiting.within(
         40,
         "three serials of one identity",
         () -> {
-          serials.add(certificate("node-1", FRONT).get("serial").text());
+          serials.add(lab().certificate("node-1", FRONT).get("serial").text());
           return serials.size() >= 3;
         });
-    assertThat(certs().ok().status()).isZero();
+    assertThat(lab().certs().ok().status()).isZero();
   }
 
   @Test
@@ -160,9 +144,13 @@ final class CertsIT {
           30,
           "the failure to be told",
           () ->
-              certificate("node-1", FRONT).get("cause").text().equals("ca-unreachable")
-                  && certificate("node-2", DEFAULT).get("cause").text().equals("ca-unreachable"));
-      assertThat(certs().out()).contains("problems").contains("weir lab logs control");
+              lab().certificate("node-1", FRONT).get("cause").text().equals("ca-unreachable")
+                  && lab()
+                      .certificate("node-2", DEFAULT)
+                      .get("cause")
+                      .text()
+                      .equals("ca-unreachable"));
+      assertThat(lab().certs().out()).contains("problems").contains("weir lab logs control");
       assertThat(WeirCommand.run("status", "--name", lab().name()).out())
           .contains("node-1: certificates: " + FRONT)
           .contains("the CA is not reachable");
@@ -173,7 +161,7 @@ final class CertsIT {
         40,
         "fresh certificates",
         () ->
-            certificate("node-1", FRONT).get("failures").integer() == 0
-                && certificate("node-1", FRONT).get("state").text().equals("Available"));
+            lab().certificate("node-1", FRONT).get("failures").integer() == 0
+                && lab().certificate("node-1", FRONT).get("state").text().equals("Available"));
   }
 }

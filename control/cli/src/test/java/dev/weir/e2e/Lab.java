@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 
 /** A lab under test. */
 final class Lab implements AutoCloseable {
@@ -123,6 +124,33 @@ final class Lab implements AutoCloseable {
     return admin(node, "/status").get("refusals").items().stream()
         .filter(each -> each.get("reason").text().equals(reason))
         .mapToLong(each -> each.get("count").integer())
+        .sum();
+  }
+
+  /** {@code weir certs}; status 1 where one is not in force. */
+  WeirCommand.Outcome certs(String... more) {
+    List<String> args = new ArrayList<>(List.of("certs", "--name", name));
+    args.addAll(List.of(more));
+    return WeirCommand.run(args.toArray(String[]::new));
+  }
+
+  /** What {@code weir certs} tells of an identity on a node; empty where it has none. */
+  Json certificate(String node, String identity) {
+    return Json.parse(certs("-o", "json").out()).get("nodes").items().stream()
+        .filter(each -> each.get("node").text().equals(node))
+        .flatMap(each -> each.get("certificates").items().stream())
+        .filter(each -> each.get("identity").text().equals(identity))
+        .findFirst()
+        .orElse(Json.object().build());
+  }
+
+  /** TLS handshakes of tunnels so far that went well on a node, on either side. */
+  long handshakes(String node) {
+    return AdminDoor.get(Path.of("/run/weir-lab", name, "nodes", node, "admin.sock"), "/metrics")
+        .lines()
+        .filter(line -> line.startsWith("weir_tunnel_handshakes_total{"))
+        .filter(line -> line.contains("result=\"done\""))
+        .mapToLong(line -> Long.parseLong(line.substring(line.lastIndexOf(' ') + 1)))
         .sum();
   }
 
@@ -250,10 +278,14 @@ final class Lab implements AutoCloseable {
 
     private String errors() {
       try {
-        return process.isAlive()
-            ? ""
-            : ": " + new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
+        // Its output ends a moment before it does.
+        return process.waitFor(2, TimeUnit.SECONDS)
+            ? ": " + new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8)
+            : "";
       } catch (IOException e) {
+        return ": " + e;
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
         return ": " + e;
       }
     }

@@ -23,7 +23,9 @@ final class PolicyIT {
   enum Way {
     /** In the kernel, by a verdict that the agent has given. */
     KERNEL("friend", "stranger"),
-    THROUGH_THE_AGENT("friend-off", "stranger-off");
+    THROUGH_THE_AGENT("friend-off", "stranger-off"),
+    /** Who calls is proven by a certificate, and the server's node decides. */
+    BETWEEN_NODES("friend-far", "stranger-far");
 
     private final String friend;
     private final String stranger;
@@ -43,8 +45,10 @@ final class PolicyIT {
   void up() {
     Assumptions.assumeFalse(Machine.needed().isDisabled());
     lab = Lab.up("policy", Lab.yaml("policy.yaml"), "--nodes", "2");
-    for (String pod : List.of("server", "friend", "stranger", "friend-off", "stranger-off")) {
-      Waiting.until(pod + " to be enrolled", () -> lab.isEnrolled(pod));
+    Waiting.until("the server to be enrolled", () -> lab.isEnrolled("server"));
+    for (Way way : Way.values()) {
+      Waiting.until(way.friend + " to be enrolled", () -> lab.isEnrolled(way.friend));
+      Waiting.until(way.stranger + " to be enrolled", () -> lab.isEnrolled(way.stranger));
     }
     for (String pod : List.of("friend", "stranger")) {
       Waiting.until(
@@ -68,8 +72,11 @@ final class PolicyIT {
     for (String policy : List.of("p", "q")) {
       lab.lab("delete", "accesspolicy/" + policy, "-n", "e2e");
     }
-    for (String pod : List.of("friend", "stranger", "friend-off", "stranger-off", "outside")) {
-      Waiting.until(pod + " to be let in once no policy stands", () -> talks(pod));
+    Waiting.until("those outside to be let in once no policy stands", () -> talks("outside"));
+    for (Way way : Way.values()) {
+      for (String pod : List.of(way.friend, way.stranger)) {
+        Waiting.until(pod + " to be let in once no policy stands", () -> talks(pod));
+      }
     }
     // The kernel's verdict comes back with the first connection through the agent.
     for (String pod : List.of("friend", "stranger")) {
@@ -137,26 +144,27 @@ final class PolicyIT {
           "p",
           "{targetRefs: [{kind: Pod, selector: {matchLabels: {app: server}}}], from: [{serviceAccounts: ['*/friend']}], to: [{ports: [8080]}]}");
       endsAtOnce(stranger, System.nanoTime());
-      for (String pod : List.of("stranger", "stranger-off", "outside")) {
-        assertThat(ends(pod)).as(pod).isEqualTo("ECONNRESET");
+      assertThat(ends("outside")).isEqualTo("ECONNRESET");
+      for (Way way : Way.values()) {
+        assertThat(ends(way.stranger)).as(way.stranger).isEqualTo("ECONNRESET");
+        assertThat(talks(way.friend)).as(way.friend).isTrue();
       }
-      assertThat(talks("friend")).isTrue();
-      assertThat(talks("friend-off")).isTrue();
     }
   }
 
-  @Test
-  void aShadowCountsAndLetsPass() {
-    try (var stranger = hold("stranger")) {
+  @ParameterizedTest
+  @EnumSource
+  void aShadowCountsAndLetsPass(Way way) {
+    try (var stranger = hold(way.stranger)) {
       policy("p", "{action: deny, mode: shadow, from: [{serviceAccounts: [e2e/stranger]}]}");
       Waiting.until(
           "connections that would be denied to be counted",
           () -> {
-            assertThat(talks("stranger")).isTrue();
+            assertThat(talks(way.stranger)).isTrue();
             return wouldDeny("e2e/p") > 0;
           });
       long before = wouldDeny("e2e/p");
-      assertThat(talks("stranger")).isTrue();
+      assertThat(talks(way.stranger)).isTrue();
       assertThat(wouldDeny("e2e/p")).as("each is counted").isEqualTo(before + 1);
       assertThat(stranger.say("unharmed")).isEqualTo("unharmed");
       assertThat(lab.logs()).contains("connection would be denied");
@@ -174,13 +182,16 @@ final class PolicyIT {
   @Test
   void strictRefusesWhoCannotProveAnythingAndProbesGoOn() {
     try (var outside = hold("outside");
-        var friend = hold("friend-off")) {
+        var friend = hold("friend-off");
+        var far = hold("friend-far")) {
       policy("p", "{mtls: strict}");
       endsAtOnce(outside, System.nanoTime());
       assertThat(ends("outside")).isEqualTo("ECONNRESET");
       assertThat(lab.refusals("node-1", "mtls-required")).isPositive();
       assertThat(talks("friend")).as("the kernel knows who calls on one node").isTrue();
+      assertThat(talks("friend-far")).as("a certificate says who calls from afar").isTrue();
       assertThat(friend.say("untouched")).isEqualTo("untouched");
+      assertThat(far.say("untouched")).isEqualTo("untouched");
       assertThat(fromTheNode(8081)).as("a probe's port").startsWith("FROM ");
       assertThat(fromTheNode(8080)).as("a port that no probe names").isEmpty();
       assertThat(lab.pod("server").get("ready").isTrue()).isTrue();
@@ -219,6 +230,7 @@ final class PolicyIT {
     assertThat(refused.err()).contains(":7: spec.to[0].methods is layer 7");
     assertThat(ends("stranger")).isEqualTo("ECONNRESET");
     assertThat(ends("stranger-off")).isEqualTo("ECONNRESET");
+    assertThat(ends("stranger-far")).isEqualTo("ECONNRESET");
     assertThat(talks("friend")).isTrue();
     Json policies = lab.admin("node-1", "/status").get("policies");
     assertThat(policies.get("names").items()).extracting(Json::text).containsExactly("e2e/p");

@@ -570,9 +570,14 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
             paths.control().resolve("log"),
             () ->
                 listens(
-                    paths.controlName(),
-                    Addressing.of(Addressing.CONTROL_V4),
-                    Addressing.CONTROL_PORT),
+                        paths.controlName(),
+                        Addressing.of(Addressing.CONTROL_V4),
+                        Addressing.CONTROL_PORT)
+                    // Its CA comes last.
+                    && listens(
+                        paths.controlName(),
+                        Addressing.of(Addressing.CONTROL_V4),
+                        Addressing.CONTROL_TLS_PORT),
             () -> processChanged(control, paths.control().resolve("pid")));
     publish();
     control.start();

@@ -327,7 +327,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
       tell(waiter, new Obtained.Failed(waiting + " connections wait for certificates already"));
     } else {
       hurry(known);
-      if (last != null && known.failures >= HOPELESS) {
+      if (last != null && known.failures >= HOPELESS && failedJustNow(known)) {
         tell(waiter, new Obtained.Failed(last.reason()));
         return;
       }
@@ -350,6 +350,11 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
               OBTAINED_WITHIN.toMillis(),
               TimeUnit.MILLISECONDS);
     }
+  }
+
+  /** Otherwise a try is under way, or begins with this request. */
+  private boolean failedJustNow(Entry entry) {
+    return !entry.fetching && clock.instant().isBefore(entry.triedAt.plus(WAIT_WHEN_WANTED));
   }
 
   private static void hurry(Entry entry) {
