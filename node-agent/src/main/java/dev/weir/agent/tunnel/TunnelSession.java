@@ -18,7 +18,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
-import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -301,22 +300,18 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
 
   @Override
   public void exceptionCaught(ChannelHandlerContext channel, Throwable cause) {
-    // TLS below wraps what it throws while it decodes.
-    Throwable why =
-        cause instanceof DecoderException && cause.getCause() != null ? cause.getCause() : cause;
-    if (why instanceof SSLException) {
-      // The peer's refusal of our certificate comes after our handshake was done (RFC 8446
-      // section 4.4.4): whoever waits for a stream hears of it by this text.
+    // TLS below wraps what it throws while it decodes. The peer's refusal of our certificate comes
+    // so, after our handshake was done: whoever waits for a stream hears of it by this text.
+    if (cause instanceof DecoderException && cause.getCause() instanceof IOException tls) {
       end(
           ErrorCode.CONNECT_ERROR,
-          "TLS: %s (%s)".formatted(PeerRefused.label(why), why.getMessage()),
+          "TLS: %s (%s)".formatted(PeerRefused.label(tls), tls.getMessage()),
           null);
-    } else {
-      end(
-          why instanceof IOException ? ErrorCode.CONNECT_ERROR : ErrorCode.INTERNAL_ERROR,
-          String.valueOf(why),
-          null);
+      return;
     }
+    ErrorCode code =
+        cause instanceof IOException ? ErrorCode.CONNECT_ERROR : ErrorCode.INTERNAL_ERROR;
+    end(code, String.valueOf(cause), null);
   }
 
   @Override
