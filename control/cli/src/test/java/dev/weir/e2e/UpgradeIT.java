@@ -95,7 +95,7 @@ final class UpgradeIT {
   void aConnectionGoesOnThroughTheAgentThatAcceptedItWhichEndsAfterIt() {
     long first = agent(lab, "node-1").get("pid").integer();
     long second;
-    try (var old = lab.hold("off-a", "in-b", 80, "v4")) {
+    try (var old = lab.hold("in-a", "in-c", 80, "v4")) {
       lab.lab("agent", "node-1", "upgrade").ok();
       second = agent(lab, "node-1").get("pid").integer();
       assertThat(second).isNotEqualTo(first);
@@ -164,7 +164,7 @@ final class UpgradeIT {
 
   @Test
   void anAgentThatEndsAloneWaitsBrieflyAndTellsWhatItCut() throws IOException {
-    try (var relayed = lab.hold("off-a", "in-b", 80, "v4")) {
+    try (var relayed = lab.hold("in-a", "in-c", 80, "v4")) {
       long start = System.nanoTime();
       lab.lab("agent", "node-1", "stop").ok();
       assertThat((System.nanoTime() - start) / 1_000_000_000L).as("seconds").isBetween(4L, 15L);
