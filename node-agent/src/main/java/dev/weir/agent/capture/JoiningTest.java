@@ -153,10 +153,19 @@ final class JoiningTest {
 
   private String echo(Range range) throws IOException {
     // A socket of either family for IPv4: Java and Go use the v6 one.
-    ping(range.connect(StandardProtocolFamily.INET, range.server4));
-    ping(range.connect(StandardProtocolFamily.INET6, range.server4));
-    ping(range.connect(StandardProtocolFamily.INET6, range.server6));
+    ping("IPv4", range, StandardProtocolFamily.INET, range.server4);
+    ping("v4-mapped", range, StandardProtocolFamily.INET6, range.server4);
+    ping("IPv6", range, StandardProtocolFamily.INET6, range.server6);
     return "IPv4, v4-mapped, IPv6";
+  }
+
+  private void ping(String kind, Range range, ProtocolFamily family, InetAddress to)
+      throws IOException {
+    try {
+      ping(range.connect(family, to));
+    } catch (IOException e) {
+      throw new IOException(kind + ": " + e.getMessage(), e);
+    }
   }
 
   private void ping(Pair pair) throws IOException {

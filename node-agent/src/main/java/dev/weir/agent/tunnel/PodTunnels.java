@@ -76,6 +76,10 @@ public final class PodTunnels {
     return draining;
   }
 
+  boolean isAborted() {
+    return aborted;
+  }
+
   PodSupply supply() {
     return supply;
   }
@@ -200,7 +204,10 @@ public final class PodTunnels {
         served.entry().ended();
         tunnels.count(true, Tunnels.Handshake.DONE);
         tunnel.begin();
-        if (draining) {
+        if (aborted) {
+          // The pod went while hands were shaken, after the look at what is open.
+          tunnel.abort("the pod is gone");
+        } else if (draining) {
           tunnel.drain();
         }
         return;

@@ -4,6 +4,7 @@ import dev.weir.agent.telemetry.Refusal;
 import io.netty.buffer.ByteBuf;
 import io.netty.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A stream that was asked for and is not answered yet. It survives one tunnel that ends before the
@@ -14,7 +15,7 @@ final class StreamOpening implements TunnelStream.Events {
   private final HboneRequest request;
   private final PodTunnels.Opening owner;
   private final Future<?> timeout;
-  private @org.jspecify.annotations.Nullable TunnelStream stream;
+  private @Nullable TunnelStream stream;
   private boolean asked;
   private boolean done;
 
@@ -24,10 +25,6 @@ final class StreamOpening implements TunnelStream.Events {
     this.owner = owner;
     this.timeout =
         peer.loop().schedule(this::timeout, TunnelTuning.ANSWER.toMillis(), TimeUnit.MILLISECONDS);
-  }
-
-  boolean isDone() {
-    return done;
   }
 
   void begin(TunnelSession session) {

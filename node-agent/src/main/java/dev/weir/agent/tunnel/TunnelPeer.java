@@ -106,7 +106,9 @@ final class TunnelPeer {
     tunnel.begin();
     watch(tunnel);
     serveWaiting();
-    if (pod.isDraining()) {
+    if (pod.isAborted()) {
+      tunnel.abort("the pod is gone");
+    } else if (pod.isDraining()) {
       tunnel.session().drain();
     }
   }

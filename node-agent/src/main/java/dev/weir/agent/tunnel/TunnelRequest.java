@@ -64,11 +64,6 @@ public final class TunnelRequest implements TunnelStream.Events {
     return request.authority();
   }
 
-  /** Whether it came through a gateway of another network, so that its address is a gateway's. */
-  public @Nullable String network() {
-    return request.network();
-  }
-
   /** Whether the caller still waits. */
   public boolean isOpen() {
     return !stream.isClosed();

@@ -84,14 +84,6 @@ public final class Tunnels implements MetricSource {
     return identities;
   }
 
-  Mesh mesh() {
-    return mesh;
-  }
-
-  ByteBufAllocator allocator() {
-    return allocator;
-  }
-
   Log log() {
     return log;
   }
@@ -114,7 +106,7 @@ public final class Tunnels implements MetricSource {
     return open.size();
   }
 
-  /** Those of one pod, or of all: a look at them as they are now. */
+  /** Of all pods, as they are now. */
   Iterable<OpenTunnel> open() {
     return open;
   }

@@ -1,9 +1,10 @@
 /**
- * HTTP/2 for tunnels between nodes and nothing more: CONNECT streams over one connection, client
- * and server (HBONE). A {@link dev.weir.agent.tunnel.TunnelSession} is the last handler of a
- * connection's pipeline, above TLS; it opens and accepts {@link
- * dev.weir.agent.tunnel.TunnelStream}s. Sockets, TLS and pools are others' work. Everything of a
- * session belongs to the event loop of its channel.
+ * Tunnels between pods' agents (HBONE): CONNECT streams over one HTTP/2 connection in mutual TLS.
+ * {@link dev.weir.agent.tunnel.Tunnels} is the door, {@link dev.weir.agent.tunnel.PodTunnels} has
+ * those of one pod: it opens streams to other pods and hands on what others ask of it. A {@link
+ * dev.weir.agent.tunnel.TunnelSession} is the last handler of a connection and knows frames and
+ * windows alone; everything of it belongs to the event loop of its channel. Sockets come from
+ * transport, TLS from identity; what a stream carries is the relay's.
  */
 @NullMarked
 package dev.weir.agent.tunnel;
