@@ -29,6 +29,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.IntConsumer;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
@@ -537,6 +538,10 @@ final class JoiningTest {
                   kernel.netlink().addVeth("eth0", "eth0", server);
                   return true;
                 });
+        // Both ends up before they have addresses: what IPv6 asks of its neighbours while the link
+        // has no carrier is lost, and asked again a second later.
+        raise(client);
+        raise(server);
         address(client, client4, client6);
         address(server, server4, server6);
         // The programs ask for the agent's listener before they look at verdicts.
@@ -553,21 +558,31 @@ final class JoiningTest {
       }
     }
 
+    private void raise(Fd netns) {
+      onDevice(netns, device -> kernel.netlink().setUp(device));
+    }
+
     private void address(Fd netns, InetAddress four, InetAddress six) {
+      onDevice(
+          netns,
+          device -> {
+            kernel.netlink().addAddress(device, four, 30);
+            kernel.netlink().addAddress(device, six, 64);
+          });
+    }
+
+    private void onDevice(Fd netns, IntConsumer action) {
       kernel
           .namespaces()
           .inNetwork(
               netns,
               () -> {
-                int device =
+                action.accept(
                     kernel.netlink().interfaces().stream()
                         .filter(one -> one.name().equals("eth0"))
                         .mapToInt(Netlink.Interface::index)
                         .findFirst()
-                        .orElseThrow();
-                kernel.netlink().addAddress(device, four, 30);
-                kernel.netlink().addAddress(device, six, 64);
-                kernel.netlink().setUp(device);
+                        .orElseThrow());
                 return true;
               });
     }
