@@ -100,7 +100,10 @@ final class LifecycleIT {
     String first = guest("one");
     lab.apply(first);
     Waiting.until("guest to be in", () -> lab.isEnrolled("guest"));
-    assertThat(lab.one("in-a", Cases.of("talk", "guest", 80)).get("echoed").isTrue()).isTrue();
+    // Enrolled, and ready to be called, and known to be ready: three things, in this order.
+    Waiting.until(
+        "guest's Service to answer",
+        () -> lab.one("in-a", Cases.of("talk", "guest", 80)).get("echoed").isTrue());
     assertThat(lab.one("in-a", Cases.of("talk", "guest", 80)).get("echoed").isTrue()).isTrue();
     String address = lab.ip("guest", "v4");
     lab.lab("delete", "pod/guest", "-n", "e2e").ok();
