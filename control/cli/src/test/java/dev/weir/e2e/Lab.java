@@ -1,6 +1,7 @@
 package dev.weir.e2e;
 
 import dev.weir.api.json.Json;
+import dev.weir.lab.LabClient;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -9,14 +10,15 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.TimeUnit;
 
 /** A lab under test. */
 final class Lab implements AutoCloseable {
   private final String name;
+  private final ConcurrentMap<String, Attendant> attendants = new ConcurrentHashMap<>();
 
   private Lab(String name) {
     this.name = name;
@@ -65,7 +67,7 @@ final class Lab implements AutoCloseable {
   }
 
   Json status() {
-    return Json.parse(lab("status", "-o", "json").ok().out());
+    return LabClient.of(name).status();
   }
 
   Json pod(String pod) {
@@ -196,15 +198,13 @@ final class Lab implements AutoCloseable {
 
   /** Runs cases of peer.py in a pod; the answers by the cases' names. */
   Answers cases(String pod, List<Json> cases) {
-    WeirCommand.Outcome outcome =
-        exec(pod, Json.of(cases).toJson(), "python3", peer().toString(), "run").ok();
-    Map<String, Json> answers = new LinkedHashMap<>();
-    outcome
-        .out()
-        .lines()
-        .map(Json::parse)
-        .forEach(answer -> answers.put(answer.get("case").text(), answer));
-    return new Answers(answers, outcome.out() + outcome.err());
+    return attendants
+        .compute(pod, (key, one) -> one != null && one.lives() ? one : new Attendant(entering(pod)))
+        .ask(cases);
+  }
+
+  private Process entering(String pod) {
+    return WeirCommand.start(execArgs(pod, "python3", peer().toString(), "attend"));
   }
 
   Json one(String pod, Json theCase) {
@@ -237,6 +237,7 @@ final class Lab implements AutoCloseable {
 
   @Override
   public void close() {
+    attendants.values().forEach(Attendant::close);
     lab("down").ok();
   }
 

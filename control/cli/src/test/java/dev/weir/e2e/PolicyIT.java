@@ -4,7 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.api.json.Json;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
@@ -36,6 +38,7 @@ final class PolicyIT {
     }
   }
 
+  private final Set<String> standing = new HashSet<>();
   private Lab lab;
 
   @SuppressWarnings("NullAway.Init")
@@ -69,9 +72,10 @@ final class PolicyIT {
 
   @AfterEach
   void noPolicies() {
-    for (String policy : List.of("p", "q")) {
-      lab.lab("delete", "accesspolicy/" + policy, "-n", "e2e");
+    for (String policy : standing) {
+      lab.lab("delete", "accesspolicy/" + policy, "-n", "e2e").ok();
     }
+    standing.clear();
     Waiting.until("those outside to be let in once no policy stands", () -> talks("outside"));
     for (Way way : Way.values()) {
       for (String pod : List.of(way.friend, way.stranger)) {
@@ -88,6 +92,7 @@ final class PolicyIT {
   }
 
   private void policy(String name, String spec) {
+    standing.add(name);
     lab.apply(
         """
         apiVersion: weir.dev/v1alpha1

@@ -358,13 +358,25 @@ def case_dns_storm(case):
     return {"asked": asked[0], "lost": lost[0], "slowest": slowest[0]}
 
 
-def run(cases):
-    for case in cases:
-        try:
-            result = globals()["case_" + case["do"].replace("-", "_")](case)
-        except Exception as e:
-            result = {"error": "%s: %s" % (type(e).__name__, e)}
-        print(json.dumps({"case": case["name"], **result}), flush=True)
+def run(case):
+    try:
+        result = globals()["case_" + case["do"].replace("-", "_")](case)
+    except Exception as e:
+        result = {"error": "%s: %s" % (type(e).__name__, e)}
+    return {"case": case["name"], **result}
+
+
+def attend():
+    """One process a pod for all that is asked of it: each line of stdin is a list of cases, run beside the others."""
+    speak = threading.Lock()
+
+    def answer(request):
+        answers = [run(case) for case in request["cases"]]
+        with speak:
+            print(json.dumps({"id": request["id"], "answers": answers}), flush=True)
+
+    for line in sys.stdin:
+        threading.Thread(target=answer, args=(json.loads(line),), daemon=True).start()
 
 
 def hold(host, port, family):
@@ -422,8 +434,8 @@ if __name__ == "__main__":
             threading.Thread(target=serve, args=(int(port),), daemon=True).start()
         threading.Thread(target=udp_serve, args=(int(sys.argv[2]),), daemon=True).start()
         serve(int(sys.argv[-1]))
-    elif sys.argv[1] == "run":
-        run(json.load(sys.stdin))
+    elif sys.argv[1] == "attend":
+        attend()
     elif sys.argv[1] == "hold":
         hold(sys.argv[2], sys.argv[3], sys.argv[4])
     elif sys.argv[1] == "sniff":

@@ -39,8 +39,14 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 
-/** The wallet against a CA on a real port, well-behaved and otherwise. */
+/**
+ * The wallet against a CA on a real port, well-behaved and otherwise. Mostly it waits, so all at
+ * once.
+ */
+@Execution(ExecutionMode.CONCURRENT)
 final class WalletTest {
   private static final String FRONT = "spiffe://cluster.local/ns/shop/sa/front";
   private static final String CART = "spiffe://cluster.local/ns/shop/sa/cart";
