@@ -71,9 +71,7 @@ final class ControlPlane implements AutoCloseable {
           loops
               .shutdownGracefully(0, STOP_MILLIS, TimeUnit.MILLISECONDS)
               .awaitUninterruptibly(STOP_MILLIS));
-      XdsServer xds = listen(options, loops, clock, log);
-      open.push(xds);
-      // Making TLS ready takes as long as all the rest; the mesh does not wait for it.
+      // Making TLS ready takes as long as all the rest, so it goes on beside it.
       CompletableFuture<@Nullable CertificateAuthority> opening =
           CompletableFuture.supplyAsync(
               () -> authority(options.ca(), loops, clock, log),
@@ -84,6 +82,8 @@ final class ControlPlane implements AutoCloseable {
               made.close();
             }
           }));
+      XdsServer xds = XdsServer.of(options.listen(), loops, clock, log.room("xds"));
+      open.push(xds);
       ControlPlane plane = new ControlPlane(options, xds, open, log);
       open.push(DirectorySource.open(options.sourceDir(), plane::changed, log.room("source")));
       // Who waits for the admin socket finds the mesh served; a source that takes longer than this
@@ -93,6 +93,8 @@ final class ControlPlane implements AutoCloseable {
       if (ca != null) {
         plane.serve(ca);
       }
+      // Last: an agent that hears of a pod asks for its certificate at once.
+      listen(xds, options);
       Path adminSocket = options.adminSocket();
       if (adminSocket != null) {
         StatusPage page =
@@ -151,10 +153,9 @@ final class ControlPlane implements AutoCloseable {
     }
   }
 
-  private static XdsServer listen(
-      ControlOptions options, EventLoopGroup loops, InstantSource clock, Log log) {
+  private static void listen(XdsServer xds, ControlOptions options) {
     try {
-      return XdsServer.open(options.listen(), loops, clock, log.room("xds"));
+      xds.listen();
     } catch (IOException e) {
       throw cannotListen(options.listen(), "--listen", e);
     }
@@ -184,6 +185,12 @@ final class ControlPlane implements AutoCloseable {
 
   int port() {
     return xds.port();
+  }
+
+  /** 0 where there is no CA. */
+  int caPort() {
+    CertificateAuthority known = ca;
+    return known == null ? 0 : known.port();
   }
 
   long generation() {

@@ -1,6 +1,7 @@
 package dev.weir.control;
 
 import dev.weir.control.log.Log;
+import java.nio.file.Path;
 import java.time.InstantSource;
 import java.util.Arrays;
 import java.util.concurrent.CountDownLatch;
@@ -12,13 +13,20 @@ public final class Main {
 
   private Main() {}
 
-  public static void main(String[] args) throws InterruptedException {
+  public static void main(String[] args) throws Exception {
     if (Arrays.asList(args).contains("--help")) {
       System.out.print(ControlOptions.USAGE);
       return;
     }
     InstantSource clock = InstantSource.system();
     Log log = new Log(System.err, clock, "control");
+    if (args.length == 2 && args[0].equals("--train")) {
+      if (!Rehearsal.run(Path.of(args[1]), clock, log)) {
+        System.err.println("control: the rehearsal did not come to its end");
+        System.exit(FAILED);
+      }
+      return;
+    }
     ControlPlane plane;
     try {
       plane = ControlPlane.start(ControlOptions.parse(args), clock, log);

@@ -276,7 +276,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     }
     stream = null;
     terminations.incrementAndGet();
-    long wait = backoff.nextMillis();
+    long wait = backoff.nextMillis(current.synced());
     // The first failure is news; that it is still so, every few milliseconds, is not.
     if (which.answered || state.lastError().isEmpty() || lastErrorChanged(reason)) {
       log.warn(

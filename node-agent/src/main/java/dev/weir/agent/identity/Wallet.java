@@ -45,8 +45,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * Holds what this node's pods show of themselves. An identity is asked for when its first pod is
  * enrolled and forgotten with its last. It is renewed at half its life, spread a little; a failure
- * is tried again after 0.5 s, doubled up to 150 s, and sooner where a connection waits. What is in
- * force stays so until it expires, whatever the CA does meanwhile.
+ * is tried again after 0.5 s, doubled up to 150 s, and each second where a connection waits, or for
+ * the first minute of an identity that has nothing in force. What is in force stays so until it
+ * expires, whatever the CA does meanwhile.
  *
  * <p>Roots come with every certificate. Where they differ from those in force they are trusted at
  * once by all contexts, and all identities are asked for again, since what signs may have changed
@@ -59,6 +60,12 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
 
   private static final Duration FIRST_WAIT = Duration.ofMillis(500);
   private static final Duration MOST_WAIT = Duration.ofSeconds(150);
+
+  /**
+   * For so many failures in a row, a minute or more, who has no certificate at all asks each
+   * second: without one its pods are reached by nobody. Later it is the CA that is spared.
+   */
+  private static final int EAGER_TRIES = 60;
 
   /** Who waits makes the next try come, but not in a storm. */
   private static final Duration WAIT_WHEN_WANTED = Duration.ofSeconds(1);
@@ -715,8 +722,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
     entry.failures++;
     FetchFailure before = entry.lastFailure;
     entry.lastFailure = failure;
-    long whole =
-        Math.min(MOST_WAIT.toMillis(), FIRST_WAIT.toMillis() << Math.min(entry.failures - 1, 10));
+    long whole = waitMillis(entry.failures, current(entry.identity) == null);
     // 20 % to either side, so that identities do not march; never over the most.
     long wait = Math.min(MOST_WAIT.toMillis(), whole * 4 / 5 + random.nextLong(whole * 2 / 5 + 1));
     entry.due = clock.instant().plusMillis(wait);
@@ -739,6 +745,20 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
     } else if (!entry.waiters.isEmpty()) {
       hurry(entry);
     }
+  }
+
+  /**
+   * Before the next try.
+   *
+   * @param failures in a row
+   * @param bare nothing is in force
+   */
+  static long waitMillis(int failures, boolean bare) {
+    int doubled = failures - 1;
+    if (bare) {
+      doubled = Math.min(doubled, Math.max(1, failures - EAGER_TRIES));
+    }
+    return Math.min(MOST_WAIT.toMillis(), FIRST_WAIT.toMillis() << Math.min(doubled, 10));
   }
 
   private void followCrl() {

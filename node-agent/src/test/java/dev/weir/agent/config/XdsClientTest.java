@@ -25,7 +25,6 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
-import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -265,18 +264,6 @@ class XdsClientTest {
       assertThat(heard).containsExactly(1L, 2L, 3L, 4L);
       assertThat(logged.toString(StandardCharsets.UTF_8)).contains("a room that fails");
     }
-  }
-
-  @Test
-  void waitsDoubleUpToFifteenSeconds() {
-    Backoff backoff = new Backoff(new SplittableRandom(1));
-    assertThat(backoff.nextMillis()).isBetween(5L, 10L);
-    for (int i = 0; i < 30; i++) {
-      backoff.nextMillis();
-    }
-    assertThat(backoff.nextMillis()).isBetween(7_500L, 15_000L);
-    backoff.reset();
-    assertThat(backoff.nextMillis()).isBetween(5L, 10L);
   }
 
   private XdsClient open(int port) {

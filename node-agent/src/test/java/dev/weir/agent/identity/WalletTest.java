@@ -33,6 +33,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.random.RandomGenerator;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -264,6 +265,34 @@ final class WalletTest {
         .atMost(SOON)
         .pollInterval(Duration.ofMillis(200))
         .until(() -> obtain(wallet, FRONT) instanceof Obtained.Have);
+  }
+
+  @Test
+  void who_has_nothing_asks_each_second_for_a_minute_and_then_ever_more_rarely() {
+    assertThat(IntStream.rangeClosed(1, 5).mapToLong(n -> Wallet.waitMillis(n, false)))
+        .containsExactly(500L, 1_000L, 2_000L, 4_000L, 8_000L);
+    assertThat(Wallet.waitMillis(100_000, false)).isEqualTo(150_000);
+    assertThat(IntStream.rangeClosed(1, 61).mapToLong(n -> Wallet.waitMillis(n, true)))
+        .startsWith(500L)
+        .allMatch(wait -> wait <= 1_000)
+        .satisfies(
+            all -> assertThat(all.stream().mapToLong(each -> each).sum()).isGreaterThan(60_000));
+    assertThat(Wallet.waitMillis(63, true)).isEqualTo(4_000);
+    assertThat(Wallet.waitMillis(100_000, true)).isEqualTo(150_000);
+  }
+
+  @Test
+  void a_CA_that_refuses_again_and_again_is_asked_again_within_the_second() throws Exception {
+    authority.script = ScriptedAuthority.refusing(Status.UNAVAILABLE);
+    Wallet wallet = wallet();
+    wallet.enrolled(pod(1, FRONT));
+    for (int i = 0; i < 5; i++) {
+      authority.next();
+    }
+    await().atMost(SOON).until(() -> report(wallet, FRONT).failures() >= 5);
+    Instant due = report(wallet, FRONT).nextAttempt();
+    // A fifth more, at random; null while one is under way.
+    assertThat(due == null ? Instant.EPOCH : due).isBefore(Instant.now().plusMillis(1_201));
   }
 
   @Test

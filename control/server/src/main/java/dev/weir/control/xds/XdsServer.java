@@ -104,23 +104,20 @@ public final class XdsServer implements AutoCloseable {
             .build();
   }
 
+  /** One that does not listen yet; it may be told what to publish. */
+  public static XdsServer of(
+      InetSocketAddress listen, EventLoopGroup loops, InstantSource clock, Log log) {
+    return new XdsServer(listen, loops, clock, log);
+  }
+
   /**
    * Starts listening. Clients may connect at once; they are told nothing before the first {@link
    * #publish}, because "nothing exists" would make them drop what they know.
    *
    * @throws IOException if the address cannot be listened on
    */
-  public static XdsServer open(
-      InetSocketAddress listen, EventLoopGroup loops, InstantSource clock, Log log)
-      throws IOException {
-    XdsServer xds = new XdsServer(listen, loops, clock, log);
-    try {
-      xds.server.start();
-    } catch (IOException e) {
-      xds.thread.shutdownNow();
-      throw e;
-    }
-    return xds;
+  public void listen() throws IOException {
+    server.start();
   }
 
   public int port() {

@@ -55,11 +55,14 @@ final class XdsServerTest {
   }
 
   private XdsServer start() throws IOException {
-    return XdsServer.open(
-        new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
-        loops,
-        InstantSource.system(),
-        log);
+    XdsServer xds =
+        XdsServer.of(
+            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+            loops,
+            InstantSource.system(),
+            log);
+    xds.listen();
+    return xds;
   }
 
   @BeforeEach
