@@ -64,6 +64,8 @@ final class Agent implements AutoCloseable {
   // agent from all the rest.
   private static final long CERTIFICATES_COME_WITHIN_NANOS = TimeUnit.SECONDS.toNanos(10);
 
+  private static final long ACCEPT_AGAIN_NANOS = TimeUnit.SECONDS.toNanos(1);
+
   private final Options options;
   private final Log log;
   private final Transport transport;
@@ -81,6 +83,7 @@ final class Agent implements AutoCloseable {
   private final Deque<AutoCloseable> started = new ArrayDeque<>();
 
   private volatile boolean awaitsCertificates;
+  private volatile boolean accepting = true;
   private volatile boolean serving;
   private volatile boolean draining;
   private volatile long drainsUntil;
@@ -205,6 +208,11 @@ final class Agent implements AutoCloseable {
       capture.flows().sink(telemetry);
       capture.admission(policy);
       capture.start(charge());
+      if (!capture.inCharge()) {
+        // Two that listen share what comes; the former one has certificates, this one none yet.
+        accepting = false;
+        relays.acceptLater();
+      }
       xds.onChange(this::follow);
       zds.start();
       started.push(zds);
@@ -350,9 +358,13 @@ final class Agent implements AutoCloseable {
       if (System.nanoTime() - startNanos > TEST_ANYHOW_NANOS) {
         capture.testJoining();
       }
+      acceptIfAlone();
     }
     capture.testJoining();
     awaitCertificates();
+    while (!draining && !accepts()) {
+      LockSupport.parkNanos(ACCEPT_AGAIN_NANOS);
+    }
     if (!draining) {
       serving = true;
       capture.takeCharge();
@@ -371,10 +383,31 @@ final class Agent implements AutoCloseable {
     }
   }
 
+  /** A former agent that has died accepts nothing any more. */
+  private void acceptIfAlone() {
+    if (!accepting && capture.inCharge()) {
+      var _ = accepts();
+    }
+  }
+
+  /** Opens what was not opened beside a former agent: whether all pods are listened for. */
+  private boolean accepts() {
+    if (!accepting) {
+      try {
+        relays.accept();
+        accepting = true;
+      } catch (PodSockets.SocketException e) {
+        log.error("cannot listen in a pod; trying again", "reason", message(e));
+      }
+    }
+    return accepting;
+  }
+
   private void awaitCertificates() {
     long deadline = System.nanoTime() + CERTIFICATES_COME_WITHIN_NANOS;
     while (!draining && !notReady().isEmpty() && System.nanoTime() - deadline < 0) {
       LockSupport.parkNanos(LOOK_NANOS);
+      acceptIfAlone();
     }
     if (!draining && awaitsCertificates && podsWithoutCertificate() > 0) {
       log.warn(

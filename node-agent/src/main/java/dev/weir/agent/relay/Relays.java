@@ -69,6 +69,9 @@ public final class Relays implements PodListener {
   private final Log log;
   private final Map<Integer, PodRelays> pods = new ConcurrentHashMap<>();
 
+  // Only who opens and closes listeners takes the lock, never an event loop.
+  private boolean accepting = true;
+
   /** Pods without listeners whose connections go on, until they end or the pod is deleted. */
   private final Map<Integer, PodRelays> leaving = new ConcurrentHashMap<>();
 
@@ -99,9 +102,45 @@ public final class Relays implements PodListener {
     this.log = log;
   }
 
+  /**
+   * Until {@link #accept} pods that come are served without listeners of this agent's: another one
+   * has its own there, and who were accepted here would wait for what this agent has not got yet.
+   */
+  public synchronized void acceptLater() {
+    accepting = false;
+  }
+
+  /**
+   * Opens the listeners of every pod that waits for them, and from now on of each that comes. Waits
+   * for sockets: not for event loops.
+   *
+   * @throws PodSockets.SocketException where a pod's ports cannot be had; may be called again
+   */
+  public synchronized void accept() {
+    for (PodRelays relays : pods.values()) {
+      if (relays.listeners().isEmpty()) {
+        open(relays);
+      }
+    }
+    accepting = true;
+  }
+
   @Override
-  public void enrolled(Pod pod) {
+  public synchronized void enrolled(Pod pod) {
     PodRelays relays = new PodRelays(pod, sockets.supply(pod.netns()), tunnels, log);
+    if (accepting) {
+      try {
+        open(relays);
+      } catch (RuntimeException e) {
+        relays.supply().close();
+        throw e;
+      }
+    }
+    pods.put(pod.number(), relays);
+  }
+
+  private void open(PodRelays relays) {
+    Pod pod = relays.pod();
     List<ServerSocketChannel> listeners = new ArrayList<>(4);
     try {
       Acceptor outbound = new Acceptor(loops, (c, loop) -> outbound(relays, c, loop), log);
@@ -129,11 +168,9 @@ public final class Relays implements PodListener {
                   log)));
     } catch (RuntimeException e) {
       listeners.forEach(ServerSocketChannel::close);
-      relays.supply().close();
       throw e;
     }
     relays.listeners(List.copyOf(listeners));
-    pods.put(pod.number(), relays);
   }
 
   private ServerSocketChannel listen(
@@ -151,7 +188,7 @@ public final class Relays implements PodListener {
   }
 
   @Override
-  public void withdrawn(Pod pod) {
+  public synchronized void withdrawn(Pod pod) {
     PodRelays relays = pods.remove(pod.number());
     if (relays == null) {
       return;

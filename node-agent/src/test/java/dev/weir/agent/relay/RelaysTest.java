@@ -127,6 +127,38 @@ final class RelaysTest {
   }
 
   @Test
+  void aSuccessorAcceptsNothingBeforeItIsToldTo() throws IOException {
+    Relays successor = pods.successor();
+    List<SocketChannel> open = new ArrayList<>();
+    try (ServerSocketChannel listener = pods.listen()) {
+      for (int i = 0; i < 40; i++) {
+        open.add(pods.connect());
+        open.add(listener.accept());
+      }
+      assertThat(successor.liveCount()).as("with two that listen, each gets half").isZero();
+      successor.accept();
+      pods.relays.drain();
+      int before = pods.relays.liveCount();
+      SocketChannel client = pods.connect();
+      open.add(client);
+      SocketChannel server = listener.accept();
+      open.add(server);
+      send(client, "next");
+      assertThat(receive(server, 4)).isEqualTo("next");
+      assertThat(successor.liveCount()).isPositive();
+      assertThat(pods.relays.liveCount()).isEqualTo(before);
+    } finally {
+      for (SocketChannel each : open) {
+        each.close();
+      }
+      successor.abortAll();
+      successor.withdrawn(pods.client);
+      successor.withdrawn(pods.server);
+      await().until(() -> successor.liveCount() == 0);
+    }
+  }
+
+  @Test
   void theServerSeesTheClientPodsOwnAddress() throws IOException {
     try (ServerSocketChannel listener = pods.listen();
         SocketChannel client = pods.connect();

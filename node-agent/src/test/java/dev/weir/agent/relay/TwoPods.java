@@ -92,6 +92,7 @@ final class TwoPods implements AutoCloseable {
   private final EventLoopGroup loops;
   private final PodSockets sockets;
   private final AccessLog accessLog;
+  private final Supplier<Relays> making;
   private static final AtomicInteger NUMBERS = new AtomicInteger();
 
   /**
@@ -152,28 +153,39 @@ final class TwoPods implements AutoCloseable {
             AccessLog.Format.TEXT);
     Tuning standard = Tuning.standard(transport, allocator);
     tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
-    relays =
-        new Relays(
-            loops,
-            sockets,
-            tunnels,
-            new Router(this::podAt, new SplittableRandom(7)),
-            mesh,
-            (pod, port, v6) -> new Original(asked, target, 0),
-            verdicts,
-            authz,
-            new Telemetry(mesh, accessLog),
-            refusals,
-            new Tuning(
-                allocator,
-                standard.reads(),
-                standard.unwritten(),
-                connectNext,
-                connectLast,
-                standard.forgetsEnded()),
-            log);
+    making =
+        () ->
+            new Relays(
+                loops,
+                sockets,
+                tunnels,
+                new Router(this::podAt, new SplittableRandom(7)),
+                mesh,
+                (pod, port, v6) -> new Original(asked, target, 0),
+                verdicts,
+                authz,
+                new Telemetry(mesh, accessLog),
+                refusals,
+                new Tuning(
+                    allocator,
+                    standard.reads(),
+                    standard.unwritten(),
+                    connectNext,
+                    connectLast,
+                    standard.forgetsEnded()),
+                log);
+    relays = making.get();
     relays.enrolled(client);
     relays.enrolled(server);
+  }
+
+  /** Another agent's, beside the first; it does not accept yet. */
+  Relays successor() {
+    Relays successor = making.get();
+    successor.acceptLater();
+    successor.enrolled(client);
+    successor.enrolled(server);
+    return successor;
   }
 
   private @org.jspecify.annotations.Nullable Pod podAt(InetAddress address) {
