@@ -41,6 +41,8 @@ import org.jspecify.annotations.Nullable;
  * Owned by the connection's event loop.
  */
 final class Dial implements PodSupply.Taker, PodTunnels.Opening {
+  private static final InetAddress LOOPBACK_4 = InetAddress.ofLiteral("127.0.0.1");
+  private static final InetAddress LOOPBACK_6 = InetAddress.ofLiteral("::1");
   private static final long LOOK_AGAIN_MILLIS = 300;
 
   // A run of ports that are taken is a client with as many connections open to this very server.
@@ -56,6 +58,10 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
   private InetSocketAddress target;
   private @Nullable PodRelays into;
   private @Nullable Workload through;
+
+  /** What the header names, where the server is to hear of its caller. */
+  private @Nullable InetSocketAddress introducedTo;
+
   private boolean otherFamilyTried;
   private @Nullable Call call;
   private boolean lookedAgain;
@@ -111,10 +117,23 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
           dial(address);
         }
       }
+      case Decision.Introduce(Pod _, InetSocketAddress address, InetSocketAddress called) ->
+          introduce(address, called);
       case Decision.Tunnel(Workload workload, InetSocketAddress address) ->
           tunnel(workload, address);
       case Decision.Dial(InetSocketAddress address) -> dial(address);
       case Decision.Refuse(Refusal reason) -> refuse(reason, reason.label());
+    }
+  }
+
+  /** Over loopback, where nobody but an agent can have come from: the source is told, not shown. */
+  private void introduce(InetSocketAddress address, InetSocketAddress called) {
+    target = address;
+    through = null;
+    into = pod;
+    introducedTo = called;
+    if (admitted(pod, arrival.client().getAddress())) {
+      pod.supply().dialling(loop, this);
     }
   }
 
@@ -208,7 +227,7 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
    * done for it: once, to the same server's other address.
    */
   private boolean tryOtherFamily() {
-    if (otherFamilyTried) {
+    if (otherFamilyTried || introducedTo != null) {
       return false;
     }
     otherFamilyTried = true;
@@ -257,7 +276,10 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     ChannelPromise connected = server.newPromise();
     connected.addListener(future -> connected(future, server));
     PodRelays there = into;
-    if (there == null) {
+    if (introducedTo != null) {
+      InetAddress loopback = target.getAddress() instanceof Inet4Address ? LOOPBACK_4 : LOOPBACK_6;
+      server.connect(new InetSocketAddress(loopback, target.getPort()), connected);
+    } else if (there == null) {
       server.connect(target, connected);
     } else {
       InetAddress source = sourceFor(target.getAddress());
@@ -275,7 +297,10 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
       server.close();
       Throwable cause = reasonOf(connect);
       PodRelays there = into;
-      if (there != null && isPortTaken(cause) && portsTried++ < MOST_PORTS) {
+      if (there != null
+          && introducedTo == null
+          && isPortTaken(cause)
+          && portsTried++ < MOST_PORTS) {
         there.supply().delivering(loop, this);
         return;
       }
@@ -299,6 +324,12 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     join(relay -> {
       SocketEnd end = new SocketEnd(relay, server, false, relays.tuning().forgetsEnded());
       server.pipeline().addLast(end);
+      InetSocketAddress called = introducedTo;
+      if (called != null) {
+        // Before anything that the client says.
+        end.write(ProxyHeader.of(server.alloc(), arrival.client(), called, arrival.principal()));
+        end.flush();
+      }
       return end;
     });
   }

@@ -365,20 +365,23 @@ public final class Relays implements PodListener {
       request.refuse(400);
       return;
     }
-    Route route = router.inbound(pod.pod(), to);
+    Route route = router.tunnelled(pod.pod(), request.local().getAddress(), to);
     new Dial(this, pod, loop, new ArrivedStream(request), route, view, true).start();
   }
 
   /**
-   * Where in the pod a request goes: the pod's own address that the tunnel came to, and nothing
-   * else. A name is one of a Service that the pod answers for.
+   * What a request asks for: the pod's own address that the tunnel came to, and nothing else,
+   * unless a program in the pod is told of it and judges for itself. A name is one of a Service
+   * that the pod answers for.
    */
   private static @Nullable InetSocketAddress target(MeshView view, Pod pod, TunnelRequest request) {
     Authority asked = request.target();
     InetAddress local = request.local().getAddress();
     InetAddress ip = asked.ip();
     if (ip != null) {
-      return ip.equals(local) ? new InetSocketAddress(ip, asked.port()) : null;
+      return ip.equals(local) || pod.settings().applicationTunnel() != null
+          ? new InetSocketAddress(ip, asked.port())
+          : null;
     }
     Service service = view.service(asked.host());
     Workload workload = view.pod(pod.namespace(), pod.name()).orElse(null);

@@ -10,6 +10,14 @@ public sealed interface Decision {
   /** Into an enrolled pod of this node, with the client's own address as source. */
   record Deliver(Pod pod, InetSocketAddress to) implements Decision {}
 
+  /**
+   * Into an enrolled pod of this node over its loopback, after a header that says who calls whom.
+   *
+   * @param to the pod's own address and the port behind which the program is: what policy is asked
+   * @param asked what the caller named
+   */
+  record Introduce(Pod pod, InetSocketAddress to, InetSocketAddress asked) implements Decision {}
+
   /** Through a tunnel from inside the client's pod, since the other end is of the mesh. */
   record Tunnel(Workload workload, InetSocketAddress to) implements Decision {}
 

@@ -5,6 +5,7 @@ import dev.weir.agent.capture.Original;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.telemetry.Refusal;
+import dev.weir.api.model.ApplicationTunnel;
 import dev.weir.api.model.Endpoint;
 import dev.weir.api.model.FastPath;
 import dev.weir.api.model.Service;
@@ -55,6 +56,23 @@ public final class Router {
             ? new Decision.Refuse(Refusal.NO_ENDPOINT)
             : towards(source, view, new InetSocketAddress(drawn.address(), drawn.port()));
     return new Route(asked, service, first, further(source, view, endpoints));
+  }
+
+  /**
+   * What came to a pod of this node through a tunnel.
+   *
+   * @param at the pod's address to which the tunnel came
+   * @param asked what is to be reached through it
+   */
+  public Route tunnelled(Pod pod, InetAddress at, InetSocketAddress asked) {
+    ApplicationTunnel tunnel = pod.settings().applicationTunnel();
+    InetSocketAddress to =
+        new InetSocketAddress(
+            at, tunnel == null || tunnel.port() == 0 ? asked.getPort() : tunnel.port());
+    if (tunnel == null || Ports.isOurs(to.getPort())) {
+      return new Route(asked, null, into(pod, to), null);
+    }
+    return new Route(asked, null, new Decision.Introduce(pod, to, asked), null);
   }
 
   /** What arrived at a pod of this node for one of its addresses. */

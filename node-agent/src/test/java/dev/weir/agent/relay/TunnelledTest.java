@@ -7,6 +7,8 @@ import static org.awaitility.Awaitility.await;
 import dev.weir.agent.NeedsRoot;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.telemetry.Refusal;
+import dev.weir.api.model.ApplicationTunnel;
+import dev.weir.api.model.Authorization;
 import java.io.EOFException;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -17,6 +19,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -92,6 +95,64 @@ final class TunnelledTest {
         each.close();
       }
     }
+  }
+
+  @Test
+  void aProgramBehindAnApplicationTunnelHearsFirstWhoCalls() throws IOException {
+    for (int port : new int[] {0, 15088}) {
+      pods.settings(pods.server, new ApplicationTunnel(port));
+      InetAddress loopback = InetAddress.ofLiteral("127.0.0.1");
+      try (ServerSocketChannel listener =
+          pods.listenAt(
+              pods.server, new InetSocketAddress(loopback, port == 0 ? 8080 : port), 50)) {
+        pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 8080));
+        try (SocketChannel client = pods.connect();
+            SocketChannel server = listener.accept()) {
+          client.write(ByteBuffer.wrap("hello".getBytes(StandardCharsets.UTF_8)));
+          String identity = pods.client.identity();
+          ByteBuffer heard = ByteBuffer.allocate(16 + 12 + 3 + identity.length() + 5);
+          while (heard.hasRemaining()) {
+            assertThat(server.read(heard)).isPositive();
+          }
+          heard.flip();
+          byte[] start = new byte[16 + 8];
+          heard.get(start);
+          assertThat(HexFormat.of().formatHex(start))
+              .isEqualTo(
+                  "0d0a0d0a000d0a515549540a2111"
+                      + "%04x".formatted(12 + 3 + identity.length())
+                      + "0a0900010a090002");
+          assertThat(heard.getShort()).as("the client's port").isNotZero();
+          assertThat(heard.getShort()).isEqualTo((short) 8080);
+          assertThat(heard.get()).isEqualTo((byte) 0xd0);
+          assertThat(heard.getShort()).isEqualTo((short) identity.length());
+          assertThat(StandardCharsets.UTF_8.decode(heard).toString()).isEqualTo(identity + "hello");
+          say(server, client, "welcome");
+        }
+      }
+    }
+  }
+
+  @Test
+  void policyIsAskedForThePortBehindAnApplicationTunnel() throws IOException {
+    pods.settings(pods.server, new ApplicationTunnel(15088));
+    Authorization ports =
+        new Authorization(
+            "test",
+            "no-15088",
+            Authorization.Scope.NAMESPACE,
+            Authorization.Action.DENY,
+            false,
+            List.of(
+                new Authorization.Rule(
+                    List.of(
+                        new Authorization.Clause(
+                            List.of(Authorization.Match.ports(List.of(15088), List.of())))))));
+    pods.view =
+        MeshView.of(
+            List.of(), List.of(Meshes.of(pods.client), Meshes.of(pods.server)), List.of(ports));
+    pods.ask(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 8080));
+    assertRefused(Refusal.DENIED);
   }
 
   @Test

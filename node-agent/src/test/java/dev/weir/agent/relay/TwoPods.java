@@ -20,6 +20,7 @@ import dev.weir.agent.telemetry.Telemetry;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.Transport;
 import dev.weir.agent.tunnel.Tunnels;
+import dev.weir.api.model.ApplicationTunnel;
 import dev.weir.api.model.PodSettings;
 import dev.weir.ffi.Fd;
 import dev.weir.ffi.Kernel;
@@ -318,6 +319,24 @@ final class TwoPods implements AutoCloseable {
   /** In the client's pod, as a container runtime does where the cluster has no IPv6. */
   void switchIpv6Off() {
     in(clientNetwork, () -> write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"));
+  }
+
+  /** Gives a pod another application tunnel. */
+  void settings(Pod pod, @org.jspecify.annotations.Nullable ApplicationTunnel tunnel) {
+    relays.changed(
+        pod,
+        new Pod(
+            pod.number(),
+            pod.uid(),
+            pod.namespace(),
+            pod.name(),
+            pod.serviceAccount(),
+            pod.identity(),
+            pod.identityNumber(),
+            pod.netns(),
+            pod.cookie(),
+            pod.addresses(),
+            pod.settings().withApplicationTunnel(tunnel)));
   }
 
   void ask(InetSocketAddress address) {

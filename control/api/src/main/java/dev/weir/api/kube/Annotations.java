@@ -1,5 +1,6 @@
 package dev.weir.api.kube;
 
+import dev.weir.api.model.ApplicationTunnel;
 import dev.weir.api.model.Cidr;
 import dev.weir.api.model.FastPath;
 import dev.weir.api.model.OnAgentLoss;
@@ -23,6 +24,7 @@ public final class Annotations {
   public static final String EXCLUDE_OUTBOUND_PORTS = "weir.dev/exclude-outbound-ports";
   public static final String EXCLUDE_OUTBOUND_CIDRS = "weir.dev/exclude-outbound-cidrs";
   public static final String WEIGHT = "weir.dev/weight";
+  public static final String APPLICATION_TUNNEL = "weir.dev/application-tunnel";
   public static final String STATUS = "weir.dev/status";
 
   /** What {@link #STATUS} says once the node's agent serves the pod. */
@@ -44,6 +46,7 @@ public final class Annotations {
     kinds.put(EXCLUDE_OUTBOUND_PORTS, Set.of("Pod"));
     kinds.put(EXCLUDE_OUTBOUND_CIDRS, Set.of("Pod"));
     kinds.put(WEIGHT, Set.of("Pod"));
+    kinds.put(APPLICATION_TUNNEL, Set.of("Pod"));
     kinds.put(STATUS, Set.of("Pod"));
     return kinds;
   }
@@ -79,6 +82,7 @@ public final class Annotations {
         case EXCLUDE_INBOUND_PORTS, EXCLUDE_OUTBOUND_PORTS -> ports(key, value);
         case EXCLUDE_OUTBOUND_CIDRS -> cidrs(value);
         case WEIGHT -> weight(value);
+        case APPLICATION_TUNNEL -> applicationTunnel(value);
         default -> {}
       }
     } catch (AnnotationException e) {
@@ -162,6 +166,18 @@ public final class Annotations {
           WEIGHT + " is '" + value + "' (expected: a whole number from 1 to " + MAX_WEIGHT + ")");
     }
     return weight;
+  }
+
+  static ApplicationTunnel applicationTunnel(String value) {
+    if (value.equals("proxy")) {
+      return new ApplicationTunnel(0);
+    }
+    int port = value.startsWith("proxy/") ? number(value.substring(6), 65535) : -1;
+    if (port < 1) {
+      throw new AnnotationException(
+          APPLICATION_TUNNEL + " is '" + value + "' (expected: proxy, or proxy/PORT)");
+    }
+    return new ApplicationTunnel(port);
   }
 
   private static List<String> parts(String value) {

@@ -23,6 +23,7 @@ public final class Enrolment {
     String fastPath = first(own, outer, Annotations.FAST_PATH);
     String onAgentLoss = first(own, outer, Annotations.ON_AGENT_LOSS);
     String weight = own.annotations().get(Annotations.WEIGHT);
+    String tunnel = own.annotations().get(Annotations.APPLICATION_TUNNEL);
     return new PodSettings(
         !pod.spec().hostNetwork() && optedIn(own, outer),
         fastPath == null ? FastPath.DIRECT : Annotations.fastPath(fastPath),
@@ -35,7 +36,8 @@ public final class Enrolment {
             own.annotations().getOrDefault(Annotations.EXCLUDE_OUTBOUND_PORTS, "")),
         Annotations.cidrs(own.annotations().getOrDefault(Annotations.EXCLUDE_OUTBOUND_CIDRS, "")),
         pod.spec().probePorts(),
-        weight == null ? PodSettings.DEFAULT_WEIGHT : Annotations.weight(weight));
+        weight == null ? PodSettings.DEFAULT_WEIGHT : Annotations.weight(weight),
+        tunnel == null ? null : Annotations.applicationTunnel(tunnel));
   }
 
   private static boolean optedIn(Metadata own, Metadata outer) {

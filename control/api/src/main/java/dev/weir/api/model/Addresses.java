@@ -113,7 +113,14 @@ public final class Addresses {
           ports.forEach(port -> list.addPorts(port(port)));
           out.putServices(key, list.build());
         });
-    if (!workload.settings().equals(PodSettings.DEFAULT)) {
+    ApplicationTunnel applicationTunnel = workload.settings().applicationTunnel();
+    if (applicationTunnel != null) {
+      out.setApplicationTunnel(
+          dev.weir.api.proto.workload.ApplicationTunnel.newBuilder()
+              .setProtocol(dev.weir.api.proto.workload.ApplicationTunnel.Protocol.PROXY)
+              .setPort(applicationTunnel.port()));
+    }
+    if (!workload.settings().withApplicationTunnel(null).equals(PodSettings.DEFAULT)) {
       out.addExtensions(
           Extension.newBuilder()
               .setName(POD_EXTENSION)
@@ -254,7 +261,8 @@ public final class Addresses {
         in.getNetworkMode() == NetworkMode.HOST_NETWORK,
         in.hasCapacity() ? in.getCapacity().getValue() : 1,
         services,
-        settings == null ? PodSettings.DEFAULT : settings(what, settings),
+        (settings == null ? PodSettings.DEFAULT : settings(what, settings))
+            .withApplicationTunnel(applicationTunnel(what, in)),
         in.getAuthorizationPoliciesList());
   }
 
@@ -370,6 +378,26 @@ public final class Addresses {
     settings.excludeOutboundPorts().forEach(range -> out.addExcludeOutboundPorts(range(range)));
     settings.excludeOutboundCidrs().forEach(cidr -> out.addExcludeOutboundCidrs(cidr.toString()));
     return out.build();
+  }
+
+  private static @Nullable ApplicationTunnel applicationTunnel(
+      String what, dev.weir.api.proto.workload.Workload in) {
+    var tunnel = in.getApplicationTunnel();
+    try {
+      return switch (tunnel.getProtocol()) {
+        case NONE -> null;
+        case PROXY -> new ApplicationTunnel(tunnel.getPort());
+        // Without what it waits for, a program would misread every connection.
+        case UNRECOGNIZED ->
+            throw new AddressException(
+                what
+                    + " has the application tunnel "
+                    + tunnel.getProtocolValue()
+                    + " (expected: NONE or PROXY)");
+      };
+    } catch (IllegalArgumentException e) {
+      throw new AddressException(what + ": " + e.getMessage());
+    }
   }
 
   private static PodSettings settings(String what, Any config) {

@@ -2,6 +2,7 @@ package dev.weir.api.kube;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.api.model.ApplicationTunnel;
 import dev.weir.api.model.FastPath;
 import dev.weir.api.model.OnAgentLoss;
 import dev.weir.api.model.PodSettings;
@@ -430,7 +431,25 @@ final class ManifestsTest {
     assertThat(settings.excludeOutboundCidrs().toString())
         .isEqualTo("[10.0.0.0/8, fd00:0:0:0:0:0:0:0/8]");
     assertThat(settings.weight()).isEqualTo(250);
+    assertThat(settings.applicationTunnel()).isNull();
     assertThat(settings.probePorts()).containsExactly(7000);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"proxy/15088,15088", "proxy,0"})
+  void an_application_tunnel_is_reached_through_tunnels_alone(String value, int port) {
+    String text =
+        """
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: a, annotations: {weir.dev/fast-path: joined, weir.dev/application-tunnel: %s}}
+        spec: {containers: [{name: c}]}
+        """
+            .formatted(value);
+    PodSettings settings =
+        Enrolment.of((Pod) Manifests.read("e.yaml", text).orThrow().getFirst().object(), null);
+    assertThat(settings.applicationTunnel()).isEqualTo(new ApplicationTunnel(port));
+    assertThat(settings.fastPath()).isEqualTo(FastPath.OFF);
   }
 
   @ParameterizedTest
@@ -448,6 +467,8 @@ final class ManifestsTest {
           weir.dev/exclude-outbound-cidrs | ::1%eth0/64 | is not an address block
           weir.dev/weight                 | 1001      | expected: a whole number from 1 to 1000
           weir.dev/weight                 | 0         | expected: a whole number from 1 to 1000
+          weir.dev/application-tunnel     | proxy/0   | expected: proxy, or proxy/PORT
+          weir.dev/application-tunnel     | http      | expected: proxy, or proxy/PORT
           weir.dev/on-agent-loss          | maybe     | expected: closed, open
           weir.dev/layer7                 | auto      | has no effect on a Pod
           weir.dev/colour                 | red       | unknown annotation weir.dev/colour

@@ -82,6 +82,32 @@ final class AddressesPropertyTest {
   }
 
   @Example
+  void an_application_tunnel_of_an_istiod_is_one_here_and_keeps_the_pod_off_the_fast_path() {
+    var istio =
+        dev.weir.api.proto.workload.Workload.newBuilder()
+            .setUid("u")
+            .setApplicationTunnel(
+                dev.weir.api.proto.workload.ApplicationTunnel.newBuilder()
+                    .setProtocol(dev.weir.api.proto.workload.ApplicationTunnel.Protocol.PROXY)
+                    .setPort(15088));
+    PodSettings settings =
+        Addresses.workload(Address.newBuilder().setWorkload(istio).build()).settings();
+    assertThat(settings.applicationTunnel()).isEqualTo(new ApplicationTunnel(15088));
+    assertThat(settings.fastPath()).isEqualTo(FastPath.OFF);
+    refused(
+        istio
+            .clone()
+            .setApplicationTunnel(
+                dev.weir.api.proto.workload.ApplicationTunnel.newBuilder().setProtocolValue(9)),
+        "workload u has the application tunnel 9 (expected: NONE or PROXY)");
+    refused(
+        istio
+            .clone()
+            .setApplicationTunnel(istio.getApplicationTunnel().toBuilder().setPort(70_000)),
+        "workload u: application tunnel to port 70000");
+  }
+
+  @Example
   void what_cannot_be_is_refused_by_name() {
     var workload = dev.weir.api.proto.workload.Workload.newBuilder().setUid("u");
     refused(
@@ -249,7 +275,13 @@ final class AddressesPropertyTest {
                 .ofMaxSize(3),
             Arbitraries.integers().between(1, 65535).list().ofMaxSize(3),
             Arbitraries.integers().between(1, 1000))
-        .as(PodSettings::new);
+        .<PodSettings>as(PodSettings::new)
+        .flatMap(settings ->
+            Arbitraries.integers()
+                .between(0, 65535)
+                .map(ApplicationTunnel::new)
+                .injectNull(0.5)
+                .map(settings::withApplicationTunnel));
   }
 
   @Provide
