@@ -391,6 +391,7 @@ static void slow(const char *host, const char *port, int count, double seconds)
 	int *fds = malloc(count * sizeof *fds);
 	struct linger reset = {1, 0};
 	uint64_t bytes = 0;
+	int ended = 0;
 	double end = now() + seconds;
 	for (int i = 0; i < count; i++) {
 		fds[i] = dial_or_die(host, port);
@@ -400,15 +401,18 @@ static void slow(const char *host, const char *port, int count, double seconds)
 	while (now() < end) {
 		usleep(50000);
 		for (int i = 0; i < count; i++) {
-			ssize_t n = read(fds[i], buf, sizeof buf);
-			if (n == 0 || (n < 0 && errno != EAGAIN))
-				die("a stream ended");
+			ssize_t n = fds[i] < 0 ? 0 : read(fds[i], buf, sizeof buf);
+			if (fds[i] >= 0 && (n == 0 || (n < 0 && errno != EAGAIN))) {
+				close(fds[i]);
+				fds[i] = -1;
+				ended++;
+			}
 			bytes += n > 0 ? n : 0;
 		}
 	}
 	for (int i = 0; i < count; i++)
 		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-	printf("{\"bytes\":%llu}\n", (unsigned long long)bytes);
+	printf("{\"bytes\":%llu,\"ended\":%d}\n", (unsigned long long)bytes, ended);
 }
 
 // sock_diag(7): asks for the established TCP sockets of one family and has those to the port destroyed, which ends them with a RST.

@@ -17,7 +17,7 @@ import java.util.function.Consumer;
  */
 final class Fairness {
   // The hog is at work before the victim is measured, and for a while after.
-  private static final double HOG_TRAILS_SECONDS = 1.5;
+  private static final double HOG_TRAILS_SECONDS = 3;
 
   private enum Hog {
     NONE("alone", 0),
@@ -157,11 +157,13 @@ final class Fairness {
             hog.title,
             did.get("failed").number() / hogSeconds);
       }
-      case SLOW ->
-          samples.add(
-              side.metric("hog-slow-reading", "MB/s"),
-              hog.title,
-              did.get("bytes").number() / 1e6 / hogSeconds);
+      case SLOW -> {
+        samples.add(
+            side.metric("hog-slow-reading", "MB/s"),
+            hog.title,
+            did.get("bytes").number() / 1e6 / hogSeconds);
+        samples.add(side.metric("hog-streams-shed", "of 64"), hog.title, did.get("ended").number());
+      }
     }
   }
 

@@ -13,6 +13,7 @@ import dev.weir.agent.config.XdsClient;
 import dev.weir.agent.config.XdsOptions;
 import dev.weir.agent.dns.PodDns;
 import dev.weir.agent.enrolment.ZdsClient;
+import dev.weir.agent.fairness.Fairness;
 import dev.weir.agent.identity.SelfIssued;
 import dev.weir.agent.identity.Wallet;
 import dev.weir.agent.log.Log;
@@ -27,6 +28,7 @@ import dev.weir.agent.transport.Transport;
 import dev.weir.agent.tunnel.Tunnels;
 import dev.weir.ffi.Kernel;
 import io.netty.buffer.ByteBufAllocator;
+import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.EventLoopGroup;
 import io.netty.util.NetUtil;
 import java.net.InetSocketAddress;
@@ -146,6 +148,10 @@ final class Agent implements AutoCloseable {
       this.policy = new LocalPolicy(xds);
       this.capture = result(capturing);
       started.push(this::closeCapture);
+      Fairness fairness =
+          new Fairness(options.limits(), Agent::pinnedBytes, logs.room("fairness")).start();
+      started.push(fairness);
+      telemetry.add(fairness);
       this.tunnels =
           new Tunnels(
               options.selfTestOnly() ? new SelfIssued() : wallet,
@@ -159,6 +165,7 @@ final class Agent implements AutoCloseable {
               loops,
               sockets,
               tunnels,
+              fairness,
               new Router(capture::podAt, new LoopRandom()),
               xds,
               capture.originals(),
@@ -188,6 +195,7 @@ final class Agent implements AutoCloseable {
                   xds::state,
                   telemetry,
                   authz,
+                  fairness,
                   capture::pods,
                   this::listeners,
                   capture::drops,
@@ -220,6 +228,12 @@ final class Agent implements AutoCloseable {
       close();
       throw e;
     }
+  }
+
+  private static long pinnedBytes() {
+    return ByteBufAllocator.DEFAULT instanceof PooledByteBufAllocator pooled
+        ? pooled.pinnedDirectMemory()
+        : 0;
   }
 
   private static XdsOptions xdsOptions(Options options) {

@@ -1,9 +1,11 @@
 package dev.weir.agent;
 
 import dev.weir.agent.dns.Upstreams;
+import dev.weir.agent.fairness.Limits;
 import dev.weir.agent.identity.IdentityOptions;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.transport.Transport;
+import io.netty.util.internal.PlatformDependent;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -25,6 +27,7 @@ import org.jspecify.annotations.Nullable;
  * @param identity where certificates come from; null for nowhere
  * @param drain how long open connections may go on after SIGTERM where a successor serves
  * @param drainAlone the same where none does
+ * @param limits what a pod may have, and all of them together
  * @param selfTestOnly try out the kernel and the rooms on throwaway namespaces, then end
  */
 record Options(
@@ -43,6 +46,7 @@ record Options(
     @Nullable IdentityOptions identity,
     Duration drain,
     Duration drainAlone,
+    Limits limits,
     boolean selfTestOnly) {
 
   static final String USAGE =
@@ -71,6 +75,13 @@ record Options(
                                  agent has taken over (default 3600). Kubernetes kills the pod after
                                  its terminationGracePeriodSeconds, whatever is said here
         --drain-alone SECONDS    the same where no other agent serves the node (default 5)
+        --pod-connections N      connections of one pod through the agent at once (default 20000)
+        --pod-streams N          streams of one pod in tunnels at once (default 20000)
+        --pod-handshakes N       TLS handshakes of one pod a second (default 2000)
+        --pod-buffers MIB        bytes held for one pod's slow readers (default 3/4 of --buffers);
+                                 above, it loses the connections that hold most
+        --buffers MIB            bytes held for all pods (default 5/8 of the JVM's direct memory);
+                                 above, the heaviest pod does, and no handshake begins before
         --self-test-only         try the rooms in throwaway namespaces, print what was found, end
         --help                   this text
 
@@ -102,7 +113,12 @@ record Options(
           "--crl",
           "--log-level",
           "--drain",
-          "--drain-alone");
+          "--drain-alone",
+          "--pod-connections",
+          "--pod-streams",
+          "--pod-handshakes",
+          "--pod-buffers",
+          "--buffers");
   private static final List<String> NEEDED =
       List.of("--node", "--zds", "--xds", "--cgroup", "--bpffs");
 
@@ -169,6 +185,7 @@ record Options(
         identity(given),
         seconds("--drain", given.getOrDefault("--drain", "3600")),
         seconds("--drain-alone", given.getOrDefault("--drain-alone", "5")),
+        limits(given),
         selfTestOnly);
   }
 
@@ -190,7 +207,29 @@ record Options(
         identity,
         drain,
         drainAlone,
+        limits,
         selfTestOnly);
+  }
+
+  private static Limits limits(Map<String, String> given) {
+    Limits standard = Limits.standard(PlatformDependent.maxDirectMemory());
+    long buffers = mebibytes(given, "--buffers", standard.bufferBytes());
+    return new Limits(
+        count(given, "--pod-connections", standard.connections()),
+        count(given, "--pod-streams", standard.streams()),
+        count(given, "--pod-handshakes", standard.handshakes()),
+        mebibytes(given, "--pod-buffers", buffers * 3 / 4),
+        buffers);
+  }
+
+  private static int count(Map<String, String> given, String option, int otherwise) {
+    String text = given.get(option);
+    return text == null ? otherwise : number(option, text, 1, 10_000_000);
+  }
+
+  private static long mebibytes(Map<String, String> given, String option, long otherwise) {
+    String text = given.get(option);
+    return text == null ? otherwise : (long) number(option, text, 1, 65_536) << 20;
   }
 
   private static @Nullable IdentityOptions identity(Map<String, String> given) {

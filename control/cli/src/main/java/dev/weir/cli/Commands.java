@@ -20,6 +20,7 @@ final class Commands {
           new Entry("demo", DemoCommand::new),
           new Entry("status", StatusCommand::new),
           new Entry("edges", EdgesCommand::new),
+          new Entry("top", TopCommand::new),
           new Entry("certs", CertsCommand::new),
           new Entry("version", VersionCommand::new),
           new Entry("completion", CompletionCommand::new));

@@ -138,6 +138,7 @@ public final class Admin implements AutoCloseable {
       case "/certs" ->
           onlyGet(
               request, () -> HttpResponse.json(CertificatePage.json(sources.certificates().get())));
+      case "/top" -> onlyGet(request, () -> HttpResponse.json(TopPage.json(sources.fairness())));
       case "/edges" -> onlyGet(request, () -> HttpResponse.json(edges()));
       case "/logging" -> logging(request);
       case "/quitquitquit" -> quit(request);
@@ -182,6 +183,7 @@ public final class Admin implements AutoCloseable {
         GET  /config_dump      what this node knows of the mesh, in ztunnel's shape
         GET  /status           pods, refusals, control plane
         GET  /certs            identities, their certificates, what is wrong with them
+        GET  /top              what each pod has had of this agent: CPU, bytes, waits
         GET  /edges            who called whom in the last hour
         GET  /metrics          Prometheus (also on 15020)
         GET  /healthz/ready    readiness (also on 15021)

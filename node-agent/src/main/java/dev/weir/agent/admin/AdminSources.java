@@ -6,6 +6,7 @@ import dev.weir.agent.capture.KernelDrop;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.XdsState;
+import dev.weir.agent.fairness.Fairness;
 import dev.weir.agent.identity.CertificateReport;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.telemetry.Telemetry;
@@ -29,6 +30,7 @@ public record AdminSources(
     Supplier<XdsState> xds,
     Telemetry telemetry,
     Authz authz,
+    Fairness fairness,
     Supplier<List<Pod>> pods,
     Function<Pod, List<String>> listeners,
     Supplier<List<KernelDrop>> drops,

@@ -57,7 +57,7 @@ final class AcceptedSocket implements Arrival {
   @Override
   public void begin(Relay relay) {
     tuning.client(channel);
-    channel.pipeline().addLast(Objects.requireNonNull(end));
+    Objects.requireNonNull(end).join();
     loop.register(channel)
         .addListener(registered -> {
           if (!registered.isSuccess()) {

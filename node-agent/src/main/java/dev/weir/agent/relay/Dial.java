@@ -4,6 +4,7 @@ import dev.weir.agent.authz.Call;
 import dev.weir.agent.authz.Verdict;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
+import dev.weir.agent.fairness.Share;
 import dev.weir.agent.route.Decision;
 import dev.weir.agent.route.Route;
 import dev.weir.agent.telemetry.ConnectionFacts;
@@ -51,6 +52,7 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
   private final Relays relays;
   private final PodRelays pod;
   private final EventLoop loop;
+  private final Share share;
   private final Arrival arrival;
   private final Route route;
   private final MeshView view;
@@ -82,6 +84,7 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     this.relays = relays;
     this.pod = pod;
     this.loop = loop;
+    this.share = pod.account().on(loop);
     this.arrival = arrival;
     this.route = route;
     this.view = view;
@@ -90,7 +93,11 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
   }
 
   void start() {
-    pod.dialBegan();
+    Refusal tooMuch = pod.dialBegan();
+    if (tooMuch != null) {
+      refuse(tooMuch, tooMuch.label());
+      return;
+    }
     Decision decision = route.next();
     if (decision == null) {
       refuse(Refusal.NO_ENDPOINT, "no endpoint");
@@ -178,6 +185,11 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     into = null;
     call = null;
     through = workload;
+    Refusal tooMany = pod.account().stream();
+    if (tooMany != null) {
+      refuse(tooMany, tooMany.label());
+      return;
+    }
     Service service = route.service();
     pod.tunnels()
         .open(
@@ -259,6 +271,19 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
       server.unsafe().closeForcibly();
       return;
     }
+    // Sockets come in batches: without turns, a pod that asked for many would go on for long.
+    if (!share.inTurn(() -> begin(server))) {
+      server.unsafe().closeForcibly();
+      refuse(Refusal.OVERLOAD, "too much waits for the pod's turn already");
+    }
+  }
+
+  private void begin(SocketChannel server) {
+    if (!arrival.isWaiting()) {
+      pod.dialEnded();
+      server.unsafe().closeForcibly();
+      return;
+    }
     relays.tuning().server(server, route.hasNext());
     ChannelFuture registered = loop.register(server);
     if (registered.isDone()) {
@@ -274,7 +299,8 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
       return;
     }
     ChannelPromise connected = server.newPromise();
-    connected.addListener(future -> connected(future, server));
+    // Now, in whosever turn: what follows at once in the channel begins to read.
+    connected.addListener(future -> share.atOnce(() -> connected(future, server)));
     PodRelays there = into;
     if (introducedTo != null) {
       InetAddress loopback = target.getAddress() instanceof Inet4Address ? LOOPBACK_4 : LOOPBACK_6;
@@ -323,7 +349,7 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     // Before channelActive, which follows this listener and begins to read.
     join(relay -> {
       SocketEnd end = new SocketEnd(relay, server, false, relays.tuning().forgetsEnded());
-      server.pipeline().addLast(end);
+      end.join();
       InetSocketAddress called = introducedTo;
       if (called != null) {
         // Before anything that the client says.
@@ -386,6 +412,8 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     Relay relay =
         new Relay(
             loop,
+            share,
+            inbound,
             arrival::end,
             server,
             relays.connections().opened(facts()),
@@ -437,6 +465,13 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
   private static Outcome outcomeOf(Refusal reason) {
     return switch (reason) {
       case DENIED, MTLS_REQUIRED, POLICY_UNKNOWN -> Outcome.DENIED;
+      case OVERLOAD,
+          OVERLOAD_CONNECTIONS,
+          OVERLOAD_STREAMS,
+          OVERLOAD_HANDSHAKES,
+          OVERLOAD_BUFFERS,
+          OVERLOAD_MEMORY ->
+          Outcome.OVERLOAD;
       case NO_IDENTITY, WRONG_PEER -> Outcome.TLS_FAILED;
       case TUNNEL_FAILED -> Outcome.TUNNEL_FAILED;
       case DENIED_THERE -> Outcome.DENIED;

@@ -23,6 +23,9 @@ interface End {
   /** Whether what arrives here is wanted: not while the other end holds much that is unwritten. */
   void reading(boolean on);
 
+  /** Bytes that wait to leave here, or to be taken from here, about. Any thread. */
+  long buffered();
+
   /** Ends the connection as a reset does, for the program behind this end. */
   void reset();
 }

@@ -1,7 +1,12 @@
 package dev.weir.agent.relay;
 
 import dev.weir.agent.capture.Pod;
+import dev.weir.agent.fairness.Fairness;
+import dev.weir.agent.fairness.Holder;
+import dev.weir.agent.fairness.PodAccount;
 import dev.weir.agent.log.Log;
+import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.telemetry.Refusals;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.agent.tunnel.PodTunnels;
 import dev.weir.agent.tunnel.Tunnels;
@@ -12,6 +17,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What serves one enrolled pod: its listeners, its sockets to connect with, and its connections.
@@ -19,6 +25,9 @@ import java.util.function.Consumer;
 final class PodRelays {
   private final PodSupply supply;
   private final PodTunnels tunnels;
+  private final Fairness fairness;
+  private final Refusals refusals;
+  private final PodAccount account;
   private final Log log;
   private final Set<Relay> live = ConcurrentHashMap.newKeySet();
   // Deliveries share the pod's namespace with what clients sent themselves: a delivery from a port
@@ -35,11 +44,41 @@ final class PodRelays {
   private volatile Pod pod;
   private volatile List<ServerSocketChannel> listeners = List.of();
 
-  PodRelays(Pod pod, PodSupply supply, Tunnels tunnels, Log log) {
+  PodRelays(
+      Pod pod, PodSupply supply, Tunnels tunnels, Fairness fairness, Refusals refusals, Log log) {
     this.pod = pod;
     this.supply = supply;
-    this.tunnels = tunnels.of(this::pod, supply);
+    this.fairness = fairness;
+    this.refusals = refusals;
+    this.account = fairness.open(this::pod, new Held());
+    this.tunnels = tunnels.of(account, supply);
     this.log = log;
+  }
+
+  /** What the pod's connections hold; those between two pods are the caller's. */
+  private final class Held implements PodAccount.Buffers {
+    @Override
+    public long shared() {
+      return tunnels.buffered();
+    }
+
+    @Override
+    public void forEach(Consumer<Holder> visitor) {
+      for (Relay relay : live) {
+        if (relay.beganIn(PodRelays.this)) {
+          visitor.accept(relay);
+        }
+      }
+    }
+  }
+
+  PodAccount account() {
+    return account;
+  }
+
+  /** A connection of the pod had to go, or could not come. */
+  void shed(Refusal reason) {
+    refusals.count(pod, reason);
   }
 
   Pod pod() {
@@ -72,6 +111,9 @@ final class PodRelays {
 
   void began(Relay relay) {
     live.add(relay);
+    if (relay.beganIn(this)) {
+      account.connectionCarriedOn();
+    }
     if (deleted) {
       // Its server answered while the pod was going.
       relay.abortLater();
@@ -79,7 +121,9 @@ final class PodRelays {
   }
 
   void ended(Relay relay) {
-    live.remove(relay);
+    if (live.remove(relay) && relay.beganIn(this)) {
+      account.connectionEnded();
+    }
   }
 
   void forEachLive(Consumer<Relay> visitor) {
@@ -91,14 +135,20 @@ final class PodRelays {
     return FIRST_PORT + Math.floorMod(delivered.getAndIncrement(), PORTS);
   }
 
-  /** A connection is accepted and its server sought. */
-  void dialBegan() {
+  /**
+   * A connection is accepted and its server sought.
+   *
+   * @return why the pod may not have it; it has begun all the same
+   */
+  @Nullable Refusal dialBegan() {
     dialling.incrementAndGet();
+    return account.connectionBegan();
   }
 
   /** It has become a relay, or nothing. */
   void dialEnded() {
     dialling.decrementAndGet();
+    account.connectionEnded();
   }
 
   /** Of what is open, that which came in here: a connection between two pods counts once. */
@@ -121,6 +171,7 @@ final class PodRelays {
     deleted = true;
     live.forEach(Relay::abortLater);
     tunnels.abort();
+    fairness.close(account);
   }
 
   /**

@@ -1,8 +1,11 @@
 package dev.weir.agent.relay;
 
 import dev.weir.agent.authz.Call;
+import dev.weir.agent.fairness.Holder;
+import dev.weir.agent.fairness.Share;
 import dev.weir.agent.telemetry.ConnectionMeter;
 import dev.weir.agent.telemetry.Outcome;
+import dev.weir.agent.telemetry.Refusal;
 import io.netty.channel.EventLoop;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -11,13 +14,15 @@ import org.jspecify.annotations.Nullable;
  * One connection through the agent: its two ends, and what is counted of it. Owned by their event
  * loop.
  */
-final class Relay {
+final class Relay implements Holder {
   private final End client;
   private final End server;
   private final ConnectionMeter meter;
   private final PodRelays first;
   private final @Nullable PodRelays second;
   private final EventLoop loop;
+  private final Share share;
+  private final boolean inbound;
   private int open = 2;
   private boolean aborted;
   private Outcome outcome = Outcome.ENDED;
@@ -25,6 +30,8 @@ final class Relay {
   private volatile @Nullable Call call;
 
   /**
+   * @param share the turns of the pod whose listener accepted
+   * @param inbound it came to that pod, not from it
    * @param client makes the end that called
    * @param server makes the end that answers
    * @param first the pod whose listener accepted
@@ -32,12 +39,16 @@ final class Relay {
    */
   Relay(
       EventLoop loop,
+      Share share,
+      boolean inbound,
       Function<Relay, End> client,
       Function<Relay, End> server,
       ConnectionMeter meter,
       PodRelays first,
       @Nullable PodRelays second) {
     this.loop = loop;
+    this.share = share;
+    this.inbound = inbound;
     this.client = client.apply(this);
     this.server = server.apply(this);
     this.meter = meter;
@@ -57,6 +68,10 @@ final class Relay {
     return loop;
   }
 
+  Share share() {
+    return share;
+  }
+
   End client() {
     return client;
   }
@@ -70,6 +85,11 @@ final class Relay {
       meter.sent(bytes);
     } else {
       meter.received(bytes);
+    }
+    if (fromClient == inbound) {
+      share.received(bytes);
+    } else {
+      share.sent(bytes);
     }
   }
 
@@ -102,6 +122,23 @@ final class Relay {
       if (!aborted) {
         outcome = Outcome.DENIED;
         error = "policy denied a live connection: " + why;
+        abort();
+      }
+    });
+  }
+
+  @Override
+  public long buffered() {
+    return client.buffered() + server.buffered();
+  }
+
+  @Override
+  public void cut(Refusal reason) {
+    loop.execute(() -> {
+      if (!aborted) {
+        outcome = Outcome.OVERLOAD;
+        error = reason.label() + ": cut for what its buffers held";
+        first.shed(reason);
         abort();
       }
     });

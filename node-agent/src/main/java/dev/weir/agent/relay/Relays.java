@@ -10,6 +10,7 @@ import dev.weir.agent.capture.PodListener;
 import dev.weir.agent.capture.Verdicts;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.MeshView;
+import dev.weir.agent.fairness.Fairness;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.route.Ports;
 import dev.weir.agent.route.Route;
@@ -58,6 +59,7 @@ public final class Relays implements PodListener {
   private final EventLoopGroup loops;
   private final PodSockets sockets;
   private final Tunnels tunnels;
+  private final Fairness fairness;
   private final Router router;
   private final Mesh mesh;
   private final Originals originals;
@@ -79,6 +81,7 @@ public final class Relays implements PodListener {
       EventLoopGroup loops,
       PodSockets sockets,
       Tunnels tunnels,
+      Fairness fairness,
       Router router,
       Mesh mesh,
       Originals originals,
@@ -91,6 +94,7 @@ public final class Relays implements PodListener {
     this.loops = loops;
     this.sockets = sockets;
     this.tunnels = tunnels;
+    this.fairness = fairness;
     this.router = router;
     this.mesh = mesh;
     this.originals = originals;
@@ -127,12 +131,14 @@ public final class Relays implements PodListener {
 
   @Override
   public synchronized void enrolled(Pod pod) {
-    PodRelays relays = new PodRelays(pod, sockets.supply(pod.netns()), tunnels, log);
+    PodRelays relays =
+        new PodRelays(pod, sockets.supply(pod.netns()), tunnels, fairness, refusals, log);
     if (accepting) {
       try {
         open(relays);
       } catch (RuntimeException e) {
         relays.supply().close();
+        fairness.close(relays.account());
         throw e;
       }
     }
@@ -143,8 +149,12 @@ public final class Relays implements PodListener {
     Pod pod = relays.pod();
     List<ServerSocketChannel> listeners = new ArrayList<>(4);
     try {
-      Acceptor outbound = new Acceptor(loops, (c, loop) -> outbound(relays, c, loop), log);
-      Acceptor inbound = new Acceptor(loops, (c, loop) -> inbound(relays, c, loop), log);
+      Acceptor outbound =
+          new Acceptor(
+              loops, (c, loop) -> inTurn(relays, c, loop, () -> outbound(relays, c, loop)), log);
+      Acceptor inbound =
+          new Acceptor(
+              loops, (c, loop) -> inTurn(relays, c, loop, () -> inbound(relays, c, loop)), log);
       listeners.add(listen(pod, LOOPBACK_4, Ports.OUTBOUND, false, outbound));
       try {
         listeners.add(listen(pod, LOOPBACK_6, Ports.OUTBOUND, false, outbound));
@@ -164,13 +174,36 @@ public final class Relays implements PodListener {
               false,
               new Acceptor(
                   loops,
-                  (c, loop) -> relays.tunnels().serve(c, loop, r -> tunnelled(relays, loop, r)),
+                  (c, loop) ->
+                      inTurn(
+                          relays,
+                          c,
+                          loop,
+                          () -> relays.tunnels().serve(c, loop, r -> requested(relays, loop, r))),
                   log)));
     } catch (RuntimeException e) {
       listeners.forEach(ServerSocketChannel::close);
       throw e;
     }
     relays.listeners(List.copyOf(listeners));
+  }
+
+  private void inTurn(PodRelays pod, SocketChannel accepted, EventLoop loop, Runnable begin) {
+    if (!pod.account().on(loop).inTurn(begin)) {
+      pod.account().overrun();
+      refusals.count(pod.pod(), Refusal.OVERLOAD);
+      SocketEnd.reset(accepted);
+    }
+  }
+
+  private void requested(PodRelays pod, EventLoop loop, TunnelRequest request) {
+    Refusal tooMany = pod.account().stream();
+    if (tooMany == null && pod.account().on(loop).inTurn(() -> tunnelled(pod, loop, request))) {
+      return;
+    }
+    Refusal reason = tooMany == null ? Refusal.OVERLOAD : tooMany;
+    refusals.count(pod.pod(), reason);
+    request.refuse(503);
   }
 
   private ServerSocketChannel listen(
@@ -211,13 +244,17 @@ public final class Relays implements PodListener {
     leaving.values().removeIf(relays -> isDone(relays, view));
   }
 
-  private static boolean isDone(PodRelays relays, MeshView view) {
+  private boolean isDone(PodRelays relays, MeshView view) {
     Pod pod = relays.pod();
     if (view.synced() && view.pod(pod.namespace(), pod.name()).isEmpty()) {
       relays.abortAll();
       return true;
     }
-    return relays.liveCount() == 0;
+    if (relays.liveCount() == 0) {
+      fairness.close(relays.account());
+      return true;
+    }
+    return false;
   }
 
   /**
@@ -348,6 +385,10 @@ public final class Relays implements PodListener {
   }
 
   private void tunnelled(PodRelays pod, EventLoop loop, TunnelRequest request) {
+    if (!request.isOpen()) {
+      // Taken back while it waited for the pod's turn.
+      return;
+    }
     MeshView view = mesh.current();
     InetSocketAddress to = target(view, pod.pod(), request);
     if (to == null) {

@@ -1,5 +1,6 @@
 package dev.weir.agent.relay;
 
+import dev.weir.agent.fairness.Turnstile;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelException;
@@ -40,6 +41,7 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   private final SocketChannel channel;
   private final boolean client;
   private final boolean forgetsEnded;
+  private final Turnstile turnstile;
   private boolean inputEnded;
   private boolean outputEnding;
   private boolean outputEnded;
@@ -53,6 +55,12 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
     this.relay = relay;
     this.channel = channel;
     this.client = client;
+    this.turnstile = new Turnstile(relay.share(), channel);
+  }
+
+  /** Takes its place in the channel's pipeline. */
+  void join() {
+    channel.pipeline().addLast(turnstile, this);
   }
 
   private End peer() {
@@ -113,8 +121,14 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   public void reading(boolean on) {
     // Nothing is left to be read, and a transport that forgets the socket fails to look at it.
     if (!inputEnded) {
-      channel.config().setAutoRead(on);
+      turnstile.reading(on);
     }
+  }
+
+  @Override
+  public long buffered() {
+    ChannelOutboundBuffer unwritten = channel.unsafe().outboundBuffer();
+    return (unwritten == null ? 0 : unwritten.totalPendingWriteBytes()) + turnstile.heldBytes();
   }
 
   /**

@@ -1,5 +1,6 @@
 package dev.weir.agent.relay;
 
+import dev.weir.agent.fairness.Share;
 import dev.weir.agent.tunnel.Baggage;
 import dev.weir.agent.tunnel.ErrorCode;
 import dev.weir.agent.tunnel.Reset;
@@ -18,7 +19,7 @@ final class StreamEnd implements End, TunnelStream.Events {
   private final Relay relay;
   private final TunnelStream stream;
   private final boolean client;
-  private final Runnable flushPeer = this::flushPeer;
+  private final Share.Work flush;
   private int owed;
   private boolean flushDue;
   private boolean wanted = true;
@@ -30,6 +31,7 @@ final class StreamEnd implements End, TunnelStream.Events {
     this.relay = relay;
     this.stream = stream;
     this.client = client;
+    this.flush = relay.share().work(this::flushPeer);
   }
 
   private End peer() {
@@ -47,7 +49,7 @@ final class StreamEnd implements End, TunnelStream.Events {
     // all.
     if (!flushDue) {
       flushDue = true;
-      relay.loop().execute(flushPeer);
+      flush.later();
     }
     credit();
   }
@@ -71,6 +73,11 @@ final class StreamEnd implements End, TunnelStream.Events {
   public void reading(boolean on) {
     wanted = on;
     credit();
+  }
+
+  @Override
+  public long buffered() {
+    return stream.waiting();
   }
 
   @Override

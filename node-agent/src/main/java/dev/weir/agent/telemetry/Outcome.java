@@ -5,6 +5,8 @@ public enum Outcome {
   /** By its ends: FIN or RST of either. */
   ENDED("-"),
   DENIED("DENY"),
+  /** For what its pod had already. */
+  OVERLOAD("OVERLOAD"),
   CONNECT_FAILED("CONNECT"),
   TLS_FAILED("TLS_FAILURE"),
   TUNNEL_FAILED("H2_HANDSHAKE_FAILURE");

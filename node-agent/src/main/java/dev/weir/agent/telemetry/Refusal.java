@@ -10,6 +10,16 @@ public enum Refusal {
   SELF_PORT("self-port"),
   NOT_ENROLLED("not-enrolled"),
   OVERLOAD("overload"),
+  /** The pod has as many connections as one may have. */
+  OVERLOAD_CONNECTIONS("overload-connections"),
+  /** The pod has as many streams in tunnels as one may have. */
+  OVERLOAD_STREAMS("overload-streams"),
+  /** The pod has had its handshakes of this second. */
+  OVERLOAD_HANDSHAKES("overload-handshakes"),
+  /** The pod's connections hold more than one pod may. */
+  OVERLOAD_BUFFERS("overload-buffers"),
+  /** The node's buffers are full, and the pod holds most of them. */
+  OVERLOAD_MEMORY("overload-memory"),
   /** By a policy. */
   DENIED("denied"),
   /** The workload takes callers with a proven identity only. */

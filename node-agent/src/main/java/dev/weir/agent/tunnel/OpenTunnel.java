@@ -1,8 +1,13 @@
 package dev.weir.agent.tunnel;
 
+import dev.weir.agent.fairness.Share;
+import dev.weir.agent.fairness.Turnstile;
 import io.netty.channel.Channel;
+import io.netty.channel.ChannelOutboundBuffer;
 import io.netty.channel.socket.SocketChannel;
 import java.security.cert.X509Certificate;
+import java.util.concurrent.Executor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One tunnel that stands: TLS is done and both sides speak HTTP/2. Owned by its event loop; what
@@ -13,6 +18,9 @@ abstract class OpenTunnel implements TunnelSession.Owner {
   private final SocketChannel channel;
   private final X509Certificate certificate;
   private final TunnelSession session;
+  private final Share share;
+  private final @Nullable Turnstile turnstile;
+  private Share.@Nullable Work turn;
 
   /**
    * @param certificate of the other side
@@ -21,6 +29,8 @@ abstract class OpenTunnel implements TunnelSession.Owner {
     this.pod = pod;
     this.channel = channel;
     this.certificate = certificate;
+    this.share = pod.account().on(channel.eventLoop());
+    this.turnstile = channel.pipeline().get(Turnstile.class);
     this.session =
         serving
             ? TunnelSession.server(TunnelLimits.server(), this)
@@ -63,6 +73,38 @@ abstract class OpenTunnel implements TunnelSession.Owner {
   /** Ends it with all that is in it. Any thread. */
   void abort(String cause) {
     channel.eventLoop().execute(() -> session.close(ErrorCode.CANCEL, cause));
+  }
+
+  /** Bytes that wait in the tunnel itself, about. Any thread. */
+  long buffered() {
+    ChannelOutboundBuffer unwritten = channel.unsafe().outboundBuffer();
+    return (unwritten == null ? 0 : unwritten.totalPendingWriteBytes())
+        + (turnstile == null ? 0 : turnstile.heldBytes());
+  }
+
+  @Override
+  public void inTurn(Executor loop, Runnable work) {
+    Share.Work known = turn;
+    if (known == null) {
+      known = share.work(work);
+      turn = known;
+    }
+    known.later();
+  }
+
+  @Override
+  public boolean isTurnOver() {
+    return share.isOver();
+  }
+
+  @Override
+  public void streamBegan() {
+    pod.account().streamBegan();
+  }
+
+  @Override
+  public void streamEnded() {
+    pod.account().streamEnded();
   }
 
   @Override

@@ -1,6 +1,8 @@
 package dev.weir.agent.tunnel;
 
 import dev.weir.agent.capture.Pod;
+import dev.weir.agent.fairness.PodAccount;
+import dev.weir.agent.fairness.Turnstile;
 import dev.weir.agent.identity.Credentials;
 import dev.weir.agent.identity.Obtained;
 import dev.weir.agent.identity.Peer;
@@ -17,7 +19,6 @@ import java.security.cert.X509Certificate;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -45,7 +46,7 @@ public final class PodTunnels {
   }
 
   private final Tunnels tunnels;
-  private final Supplier<Pod> pod;
+  private final PodAccount account;
   private final PodSupply supply;
 
   /** By loop; the inner map is the loop's alone. */
@@ -57,9 +58,9 @@ public final class PodTunnels {
   private volatile boolean draining;
   private volatile boolean aborted;
 
-  PodTunnels(Tunnels tunnels, Supplier<Pod> pod, PodSupply supply) {
+  PodTunnels(Tunnels tunnels, PodAccount account, PodSupply supply) {
     this.tunnels = tunnels;
-    this.pod = pod;
+    this.account = account;
     this.supply = supply;
   }
 
@@ -68,7 +69,11 @@ public final class PodTunnels {
   }
 
   Pod pod() {
-    return pod.get();
+    return account.pod();
+  }
+
+  PodAccount account() {
+    return account;
   }
 
   /** Whether a tunnel that is only now being made is to carry what waits for it, and then end. */
@@ -130,6 +135,13 @@ public final class PodTunnels {
       channel.unsafe().closeForcibly();
       return;
     }
+    Refusal shed = account.handshake();
+    if (shed != null) {
+      channel.unsafe().closeForcibly();
+      tunnels.count(true, Tunnels.Handshake.OVERLOAD);
+      tunnels.refused(pod(), Tunnels.Handshake.OVERLOAD, shed, remote.toString(), shed.label());
+      return;
+    }
     Greetings.Entry entry =
         greetings
             .computeIfAbsent(loop, _ -> new Greetings(MOST_GREETING))
@@ -188,7 +200,8 @@ public final class PodTunnels {
       failed(served.entry(), Tunnels.Handshake.NO_IDENTITY, served.remote(), TunnelPeer.text(e));
       return;
     }
-    channel.pipeline().addLast(tls, Greeting.INSTANCE);
+    Turnstile turnstile = new Turnstile(account.on(channel.eventLoop()), channel);
+    channel.pipeline().addLast(turnstile, tls, Greeting.INSTANCE);
     tls.handshakeFuture().addListener(handshake -> shaken(served, tls, handshake.cause()));
   }
 
@@ -234,8 +247,20 @@ public final class PodTunnels {
     tunnels.refused(
         pod(),
         result,
+        null,
         from.toString(),
         result == Tunnels.Handshake.OVERLOAD ? "too many handshakes at once" : why);
+  }
+
+  /** Bytes that wait in the tunnels themselves, about. Any thread. */
+  public long buffered() {
+    long sum = 0;
+    for (OpenTunnel tunnel : tunnels.open()) {
+      if (tunnel.pod() == this) {
+        sum += tunnel.buffered();
+      }
+    }
+    return sum;
   }
 
   /** Tunnels end after the streams that they have, or that are on their way. Any thread. */

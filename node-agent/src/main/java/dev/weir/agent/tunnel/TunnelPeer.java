@@ -1,5 +1,6 @@
 package dev.weir.agent.tunnel;
 
+import dev.weir.agent.fairness.Turnstile;
 import dev.weir.agent.identity.Credentials;
 import dev.weir.agent.identity.Obtained;
 import dev.weir.agent.identity.Peer;
@@ -94,6 +95,11 @@ final class TunnelPeer {
   private void connectIfNeeded() {
     while (connecting < HANDSHAKES && connecting * TunnelTuning.STREAMS < waiting.size()) {
       connecting++;
+      Refusal shed = pod.account().handshake();
+      if (shed != null) {
+        failed(Tunnels.Handshake.OVERLOAD, shed, "no handshake for the pod now: " + shed.label());
+        return;
+      }
       pod.tunnels()
           .identities()
           .obtain(pod.pod().identity(), loop, obtained -> new Connecting().with(obtained));
@@ -233,7 +239,8 @@ final class TunnelPeer {
         failed(Tunnels.Handshake.NO_IDENTITY, Refusal.NO_IDENTITY, text(e));
         return;
       }
-      channel.pipeline().addLast(tls, Greeting.INSTANCE);
+      Turnstile turnstile = new Turnstile(pod.account().on(loop), channel);
+      channel.pipeline().addLast(turnstile, tls, Greeting.INSTANCE);
       tls.handshakeFuture().addListener(future -> shaken(future, channel, tls));
     }
 

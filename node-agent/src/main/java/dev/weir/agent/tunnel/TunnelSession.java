@@ -17,6 +17,7 @@ import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -55,6 +56,19 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     void draining(String cause);
 
     void abused(Abuse abuse);
+
+    /**
+     * Runs the session's turn of writing, always the same one, on its loop when its pod's turn has
+     * come.
+     */
+    void inTurn(Executor loop, Runnable work);
+
+    /** Whether what is being done now should end soon, and go on {@link #inTurn}. */
+    boolean isTurnOver();
+
+    void streamBegan();
+
+    void streamEnded();
 
     /** The session is over and has no streams any more. Called once, last. */
     void closed(ErrorCode code, String cause);
@@ -182,6 +196,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     stream.events(events);
     write(headersFrame(stream.id(), request.headers(), false));
     streams.put(stream.id(), stream);
+    owner.streamBegan();
     return stream;
   }
 
@@ -415,7 +430,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   private void wake() {
     if (!reading && !scheduled && !ended) {
       scheduled = true;
-      context().executor().execute(turn);
+      owner.inTurn(context().executor(), turn);
     }
   }
 
@@ -434,6 +449,9 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       context().flush();
       if (ringHead == null || sendWindow <= 0 || !context().channel().isWritable()) {
         return;
+      }
+      if (owner.isTurnOver()) {
+        break;
       }
     }
     wake();
@@ -589,6 +607,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     stream.close();
     unlink(stream);
     streams.remove(stream.id());
+    owner.streamEnded();
     if (!ended) {
       owner.freed(this);
       finishIfDone();
@@ -598,6 +617,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   private void forget(TunnelStream stream, Reset reason) {
     unlink(stream);
     streams.remove(stream.id());
+    owner.streamEnded();
     stream.closeBecause(reason);
     if (!ended) {
       owner.freed(this);
@@ -853,6 +873,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       TunnelStream stream =
           new TunnelStream(TunnelSession.this, id, peerStreamWindow, limits.streamWindow());
       streams.put(id, stream);
+      owner.streamBegan();
       stream.events(owner.opened(stream, request));
       if (unreadAnswers > Abuse.UNREAD_ANSWERS.limit()) {
         throw new ConnectionError(Abuse.UNREAD_ANSWERS);

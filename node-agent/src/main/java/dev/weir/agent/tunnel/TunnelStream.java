@@ -136,8 +136,8 @@ public final class TunnelStream {
     return !full;
   }
 
-  /** Bytes that wait to be sent. */
-  int waiting() {
+  /** Bytes that wait to be sent. From other threads, about as many. */
+  public int waiting() {
     return waiting;
   }
 

@@ -2,6 +2,7 @@ package dev.weir.agent.tunnel;
 
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.Mesh;
+import dev.weir.agent.fairness.PodAccount;
 import dev.weir.agent.identity.Identities;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.metrics.Exposition;
@@ -21,7 +22,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
-import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The door: what every pod's tunnels share. A tunnel is a TLS connection between two pods' agents,
@@ -76,8 +77,8 @@ public final class Tunnels implements MetricSource {
   }
 
   /** Begins a pod's tunnels, which it has until they are aborted. */
-  public PodTunnels of(Supplier<Pod> pod, PodSupply supply) {
-    return new PodTunnels(this, pod, supply);
+  public PodTunnels of(PodAccount account, PodSupply supply) {
+    return new PodTunnels(this, account, supply);
   }
 
   Identities identities() {
@@ -112,8 +113,10 @@ public final class Tunnels implements MetricSource {
   }
 
   /** A connection to a pod's tunnel port that came to nothing. */
-  void refused(Pod pod, Handshake result, String from, String why) {
-    if (result == Handshake.NO_IDENTITY) {
+  void refused(Pod pod, Handshake result, @Nullable Refusal shed, String from, String why) {
+    if (shed != null) {
+      refusals.count(pod, shed);
+    } else if (result == Handshake.NO_IDENTITY) {
       refusals.count(pod, Refusal.NO_IDENTITY);
     } else if (result == Handshake.OVERLOAD) {
       refusals.count(pod, Refusal.OVERLOAD);

@@ -12,6 +12,8 @@ import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.config.Meshes;
 import dev.weir.agent.config.XdsState;
+import dev.weir.agent.fairness.Fairness;
+import dev.weir.agent.fairness.Limits;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.telemetry.AccessLog;
@@ -290,6 +292,7 @@ class AdminTest {
                 true, "10.0.0.1:15010", null, "", List.of(new XdsState.Type("url", 7, 1, 0, ""))),
         telemetry,
         new Authz(),
+        new Fairness(Limits.standard(64 << 20), () -> 0, logs.room("fairness")),
         List::of,
         _ -> List.of(),
         () -> List.of(new KernelDrop(null, Reason.ESCAPE, 3)),

@@ -8,6 +8,8 @@ import dev.weir.agent.capture.Pod;
 import dev.weir.agent.capture.Verdicts;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.MeshView;
+import dev.weir.agent.fairness.Fairness;
+import dev.weir.agent.fairness.Limits;
 import dev.weir.agent.identity.TestIdentities;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Log;
@@ -66,6 +68,7 @@ final class TwoPods implements AutoCloseable {
   final Pod server;
   final Relays relays;
   final Tunnels tunnels;
+  final Fairness fairness;
   final PooledByteBufAllocator allocator =
       new PooledByteBufAllocator(true, 0, 2, 8192, 6, 0, 0, false);
   final Map<Refusal, Integer> refused = new ConcurrentHashMap<>();
@@ -100,6 +103,10 @@ final class TwoPods implements AutoCloseable {
    * @param way a transport's name, and {@code +tunnel} where connections are to go through one
    */
   TwoPods(String way) {
+    this(way, Limits.standard(64 << 20));
+  }
+
+  TwoPods(String way, Limits limits) {
     Duration connectNext = Duration.ofMillis(300);
     Duration connectLast = Duration.ofMillis(600);
     tunnelled = way.endsWith("+tunnel");
@@ -153,6 +160,7 @@ final class TwoPods implements AutoCloseable {
             AccessLog.Mode.FAILURES,
             AccessLog.Format.TEXT);
     Tuning standard = Tuning.standard(transport, allocator);
+    fairness = new Fairness(limits, allocator::pinnedDirectMemory, log);
     tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
     making =
         () ->
@@ -160,6 +168,7 @@ final class TwoPods implements AutoCloseable {
                 loops,
                 sockets,
                 tunnels,
+                fairness,
                 new Router(this::podAt, new SplittableRandom(7)),
                 mesh,
                 (pod, port, v6) -> new Original(asked, target, 0),

@@ -31,6 +31,7 @@ import io.netty.handler.codec.http2.Http2StreamChannelBootstrap;
 import io.netty.util.ReferenceCountUtil;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.zip.CRC32;
 import org.jspecify.annotations.Nullable;
@@ -207,6 +208,22 @@ class InteropTest {
 
     @Override
     public void freed(TunnelSession session) {}
+
+    @Override
+    public void inTurn(Executor loop, Runnable work) {
+      loop.execute(work);
+    }
+
+    @Override
+    public boolean isTurnOver() {
+      return false;
+    }
+
+    @Override
+    public void streamBegan() {}
+
+    @Override
+    public void streamEnded() {}
 
     @Override
     public void draining(String cause) {}

@@ -14,6 +14,7 @@ import io.netty.handler.codec.http2.Http2Headers;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 
 /** A session on an embedded channel, and its peer by hand, frame by frame. */
@@ -273,6 +274,22 @@ final class Wire implements TunnelSession.Owner {
   public void draining(String cause) {
     told.add("draining " + cause);
   }
+
+  @Override
+  public void inTurn(Executor loop, Runnable work) {
+    loop.execute(work);
+  }
+
+  @Override
+  public boolean isTurnOver() {
+    return false;
+  }
+
+  @Override
+  public void streamBegan() {}
+
+  @Override
+  public void streamEnded() {}
 
   @Override
   public void abused(Abuse abuse) {

@@ -1,0 +1,149 @@
+package dev.weir.agent.fairness;
+
+import io.netty.channel.EventLoop;
+import io.netty.channel.SingleThreadEventLoop;
+import java.util.ArrayDeque;
+import java.util.concurrent.Executor;
+import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Who runs on one event loop, and for how long: deficit round robin (Shreedhar and Varghese, 1995)
+ * over pods, counted in time, since a byte to encrypt and a byte to copy cost differently.
+ *
+ * <p>A round is one visit of the loop to its sockets and its tasks. In each round a pod may use a
+ * quantum, weighted; as long as it has some left its work runs at once, as if there were no
+ * scheduler. What comes later in the round waits, and is served in later rounds, where the sockets
+ * of all others were looked at in between. So whoever has little to do never waits for more than a
+ * quantum of each busy neighbour, and the piece that exceeded it: what a pod used too much it has
+ * less of in the next rounds. A pod that is alone is held up by nothing but one look at the sockets
+ * a quantum.
+ *
+ * <p>Owned by the loop.
+ */
+final class Turns {
+  /**
+   * Some 128 KiB through a tunnel. Less costs throughput, since sockets are looked at more often
+   * and reads are cut off early; more is what a neighbour waits for.
+   */
+  static final long QUANTUM_NANOS = 150_000;
+
+  private final LongSupplier nanoClock;
+  private final Executor now;
+  private final Executor afterThisRound;
+  private final ArrayDeque<Share> waiting = new ArrayDeque<>();
+  private final Runnable roundEnds = this::roundEnds;
+  private final Runnable serve = this::serve;
+  private boolean open;
+  private long round = 1;
+  private long roundBegan;
+  private @Nullable Share running;
+  private long since;
+
+  /**
+   * @param now runs a task in this round
+   * @param afterThisRound runs a task when the round is over, before the next one
+   */
+  Turns(LongSupplier nanoClock, Executor now, Executor afterThisRound) {
+    this.nanoClock = nanoClock;
+    this.now = now;
+    this.afterThisRound = afterThisRound;
+  }
+
+  static Turns of(EventLoop loop) {
+    return new Turns(
+        System::nanoTime,
+        loop,
+        // A plain task would run in the same round, before any socket is looked at.
+        loop instanceof SingleThreadEventLoop each ? each::executeAfterEventLoopIteration : loop);
+  }
+
+  /** Work for a pod begins, inside of what it returns: that goes on when this has ended. */
+  @Nullable Share begin(Share share) {
+    long at = nanoClock.getAsLong();
+    Share outer = running;
+    settle(at);
+    open(at);
+    running = share;
+    since = at;
+    share.refill(round);
+    return outer;
+  }
+
+  void end(@Nullable Share outer) {
+    long at = nanoClock.getAsLong();
+    settle(at);
+    running = outer;
+    since = at;
+  }
+
+  private void settle(long at) {
+    Share share = running;
+    if (share != null) {
+      share.used(at - since);
+    }
+  }
+
+  private void open(long at) {
+    if (!open) {
+      open = true;
+      roundBegan = at;
+      afterThisRound.execute(roundEnds);
+    }
+  }
+
+  /** How long whatever begins now has waited at least, while others of the round had theirs. */
+  long waitedInRound() {
+    return since - roundBegan;
+  }
+
+  /** When what runs now began. */
+  long began() {
+    return since;
+  }
+
+  /** Runs a task in this round. */
+  void execute(Runnable task) {
+    now.execute(task);
+  }
+
+  long clock() {
+    return nanoClock.getAsLong();
+  }
+
+  /** Whether the one that runs has used up its turn. */
+  boolean isOver(Share share) {
+    return share.left() <= (running == share ? nanoClock.getAsLong() - since : 0);
+  }
+
+  long round() {
+    return round;
+  }
+
+  void waits(Share share) {
+    waiting.add(share);
+    open(nanoClock.getAsLong());
+  }
+
+  private void roundEnds() {
+    open = false;
+    round++;
+    if (!waiting.isEmpty()) {
+      now.execute(serve);
+    }
+  }
+
+  private void serve() {
+    open(nanoClock.getAsLong());
+    for (int shares = waiting.size(); shares > 0; shares--) {
+      Share share = waiting.remove();
+      try {
+        share.serve(round);
+      } finally {
+        if (share.isHolding()) {
+          waiting.add(share);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,141 @@
+package dev.weir.agent.fairness;
+
+import dev.weir.agent.capture.Pod;
+import dev.weir.agent.log.Level;
+import dev.weir.agent.log.Log;
+import dev.weir.agent.log.Logs;
+import dev.weir.agent.telemetry.Refusal;
+import dev.weir.api.model.FastPath;
+import dev.weir.api.model.OnAgentLoss;
+import dev.weir.api.model.PodSettings;
+import dev.weir.ffi.Fd;
+import java.time.InstantSource;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+
+/** An event loop by hand: its clock, its tasks, its rounds. */
+final class Bench {
+  static final Log LOG = new Logs(System.err, InstantSource.system(), Level.ERROR).room("fairness");
+
+  private static final Fd NO_NETWORK =
+      new Fd() {
+        @Override
+        public int number() {
+          return -1;
+        }
+
+        @Override
+        public boolean isOpen() {
+          return false;
+        }
+
+        @Override
+        public void close() {}
+      };
+
+  private final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
+  private final ArrayDeque<Runnable> tail = new ArrayDeque<>();
+  final List<String> done = new ArrayList<>();
+  final Turns turns = new Turns(() -> this.nanos, tasks::add, tail::add);
+  final Fairness fairness;
+  long nanos = 1_000_000_000;
+
+  Bench(Limits limits) {
+    fairness = new Fairness(limits, () -> 0, LOG);
+  }
+
+  Bench() {
+    this(Limits.standard(64 << 20));
+  }
+
+  /** What connections of a pod hold. */
+  static final class Connection implements Holder {
+    long bytes;
+    final List<Refusal> cut = new ArrayList<>();
+
+    Connection(long bytes) {
+      this.bytes = bytes;
+    }
+
+    @Override
+    public long buffered() {
+      return bytes;
+    }
+
+    @Override
+    public void cut(Refusal reason) {
+      cut.add(reason);
+      bytes = 0;
+    }
+  }
+
+  PodAccount account(String name, int weight, List<Connection> connections) {
+    PodSettings settings =
+        new PodSettings(
+            true,
+            FastPath.DIRECT,
+            OnAgentLoss.CLOSED,
+            List.of(),
+            List.of(),
+            List.of(),
+            List.of(),
+            weight);
+    Pod pod =
+        new Pod(
+            1,
+            name,
+            "test",
+            name,
+            name,
+            "spiffe://c/" + name,
+            1,
+            NO_NETWORK,
+            1,
+            List.of(),
+            settings);
+    return fairness.open(
+        () -> pod,
+        new PodAccount.Buffers() {
+          @Override
+          public long shared() {
+            return 0;
+          }
+
+          @Override
+          public void forEach(Consumer<Holder> visitor) {
+            connections.forEach(visitor);
+          }
+        });
+  }
+
+  Share share(String name, int weight) {
+    return new Share(account(name, weight, List.of()), turns);
+  }
+
+  /** Work that takes so long, and says who did it. */
+  Runnable work(String name, long tookNanos) {
+    return () -> {
+      nanos += tookNanos;
+      done.add(name);
+    };
+  }
+
+  /** The loop's tasks, and the end of its round. */
+  void finishRound() {
+    drain(tasks);
+    drain(tail);
+  }
+
+  boolean isIdle() {
+    return tasks.isEmpty() && tail.isEmpty();
+  }
+
+  private static void drain(ArrayDeque<Runnable> queue) {
+    Runnable next;
+    while ((next = queue.poll()) != null) {
+      next.run();
+    }
+  }
+}

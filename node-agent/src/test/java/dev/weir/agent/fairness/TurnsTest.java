@@ -1,0 +1,161 @@
+package dev.weir.agent.fairness;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.Collections;
+import org.junit.jupiter.api.Test;
+
+final class TurnsTest {
+  private static final long QUANTUM = Turns.QUANTUM_NANOS;
+
+  private final Bench loop = new Bench();
+  private final Share hog = loop.share("hog", 100);
+  private final Share victim = loop.share("victim", 100);
+
+  private void offer(Share share, String name, int times, long tookNanos) {
+    for (int i = 0; i < times; i++) {
+      assertThat(share.inTurn(loop.work(name, tookNanos))).isTrue();
+    }
+  }
+
+  @Test
+  void whoHasLittleToDoRunsAtOnce() {
+    offer(victim, "victim", 3, 1_000);
+    assertThat(loop.done).containsExactly("victim", "victim", "victim");
+    loop.finishRound();
+    assertThat(loop.isIdle()).isTrue();
+  }
+
+  @Test
+  void aNeighbourWaitsForAQuantumAtMost() {
+    offer(hog, "hog", 100, QUANTUM / 2);
+    offer(victim, "victim", 1, 1_000);
+    assertThat(loop.done).containsExactly("hog", "hog", "victim");
+  }
+
+  @Test
+  void whatWasTooMuchIsDoneInLaterRoundsAndInOrder() {
+    for (int i = 0; i < 5; i++) {
+      offer(hog, "hog" + i, 1, QUANTUM);
+    }
+    for (int round = 0; round < 5; round++) {
+      assertThat(loop.done).hasSize(round == 0 ? 1 : round);
+      loop.finishRound();
+    }
+    loop.finishRound();
+    assertThat(loop.done).containsExactly("hog0", "hog1", "hog2", "hog3", "hog4");
+    loop.finishRound();
+    assertThat(loop.isIdle()).isTrue();
+  }
+
+  @Test
+  void betweenTwoTurnsOfABusyPodEverybodyElseHasOne() {
+    offer(hog, "hog", 20, QUANTUM);
+    for (int round = 0; round < 10; round++) {
+      loop.done.clear();
+      offer(victim, "victim", 1, 1_000);
+      assertThat(loop.done).containsExactly("victim");
+      loop.finishRound();
+    }
+  }
+
+  @Test
+  void whoExceedsItsTurnPausesUntilItIsPaidBack() {
+    offer(hog, "hog", 1, 4 * QUANTUM);
+    offer(hog, "hog", 1, 1_000);
+    int rounds = 0;
+    while (loop.done.size() < 2) {
+      loop.finishRound();
+      rounds++;
+      assertThat(rounds).isLessThan(10);
+    }
+    // Four quanta too much less the one that it had, and then a new one.
+    assertThat(rounds).isBetween(4, 6);
+  }
+
+  @Test
+  void aWeightIsAShareOfTheTime() {
+    Share heavy = loop.share("heavy", 300);
+    offer(hog, "hog", 400, QUANTUM / 4);
+    offer(heavy, "heavy", 400, QUANTUM / 4);
+    while (loop.done.size() < 200) {
+      loop.finishRound();
+    }
+    double ratio =
+        (double) Collections.frequency(loop.done, "heavy")
+            / Collections.frequency(loop.done, "hog");
+    assertThat(ratio).isBetween(2.5, 3.5);
+  }
+
+  @Test
+  void whatWorkBringsAboutComesAfterWhatWaitsAlready() {
+    offer(hog, "first", 1, QUANTUM);
+    assertThat(
+            hog.inTurn(() -> {
+              loop.work("second", 1_000).run();
+              assertThat(hog.inTurn(loop.work("fourth", 1_000))).isTrue();
+            }))
+        .isTrue();
+    offer(hog, "third", 1, 1_000);
+    for (int i = 0; i < 4; i++) {
+      loop.finishRound();
+    }
+    assertThat(loop.done).containsExactly("first", "second", "third", "fourth");
+  }
+
+  @Test
+  void whatFailsHoldsUpNobody() {
+    offer(hog, "hog", 1, QUANTUM);
+    assertThat(
+            hog.inTurn(() -> {
+              throw new IllegalStateException("broken");
+            }))
+        .isTrue();
+    offer(hog, "hog", 1, 1_000);
+    loop.finishRound();
+    assertThatThrownBy(loop::finishRound).hasMessage("broken");
+    loop.finishRound();
+    loop.finishRound();
+    assertThat(loop.done).containsExactly("hog", "hog");
+  }
+
+  @Test
+  void thereIsAnEndToWhatMayWait() {
+    offer(hog, "hog", 1, QUANTUM);
+    offer(hog, "hog", Share.MOST_HELD, 1);
+    assertThat(hog.inTurn(loop.work("hog", 1))).isFalse();
+  }
+
+  @Test
+  void timeIsBilledToWhomItWasSpentFor() {
+    offer(hog, "hog", 3, QUANTUM / 4);
+    hog.atOnce(() -> {
+      loop.nanos += 10;
+      victim.atOnce(() -> loop.nanos += 100);
+      loop.nanos += 1_000;
+    });
+    assertThat(hog.count(Share.CPU)).isEqualTo(3 * (QUANTUM / 4) + 1_010);
+    assertThat(victim.count(Share.CPU)).isEqualTo(100);
+  }
+
+  @Test
+  void aWaitIsCountedFromWhenTheWorkCame() {
+    offer(hog, "hog", 1, QUANTUM);
+    offer(hog, "hog", 1, 1_000);
+    loop.nanos += 5_000_000;
+    loop.finishRound();
+    loop.finishRound();
+    assertThat(loop.done).hasSize(2);
+    assertThat(hog.count(Share.WAITED)).isEqualTo(5_000);
+  }
+
+  @Test
+  void writingStopsWhenTheTurnIsOver() {
+    hog.atOnce(() -> {
+      assertThat(hog.isOver()).isFalse();
+      loop.nanos += QUANTUM;
+      assertThat(hog.isOver()).isTrue();
+    });
+  }
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.fairness;
+
+import org.jspecify.annotations.NullMarked;
