@@ -18,6 +18,7 @@ enum Function {
   GETPAGESIZE("getpagesize", Returns.INT),
   GETSOCKOPT("getsockopt", Returns.STATUS),
   LISTEN("listen", Returns.STATUS),
+  MADVISE("madvise", Returns.STATUS),
   MMAP("mmap", Returns.LONG_STATUS),
   MOUNT("mount", Returns.STATUS),
   MUNMAP("munmap", Returns.STATUS),

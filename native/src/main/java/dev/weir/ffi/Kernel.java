@@ -17,4 +17,6 @@ public interface Kernel {
   Sockets sockets();
 
   Netlink netlink();
+
+  FilePages filePages();
 }

@@ -7,6 +7,7 @@ final class LinuxKernel implements Kernel {
   private final Namespaces namespaces;
   private final Sockets sockets;
   private final Netlink netlink;
+  private final FilePages filePages;
 
   LinuxKernel(Calls calls) {
     Memory memory = new Memory(calls);
@@ -15,6 +16,7 @@ final class LinuxKernel implements Kernel {
     this.namespaces = new LinuxNamespaces(calls, memory, netlink);
     this.sockets = new LinuxSockets(calls, memory);
     this.bpf = new Libbpf(calls, memory);
+    this.filePages = new LinuxFilePages(calls);
   }
 
   @Override
@@ -40,5 +42,10 @@ final class LinuxKernel implements Kernel {
   @Override
   public Netlink netlink() {
     return netlink;
+  }
+
+  @Override
+  public FilePages filePages() {
+    return filePages;
   }
 }

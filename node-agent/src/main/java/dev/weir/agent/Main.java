@@ -3,17 +3,23 @@ package dev.weir.agent;
 import dev.weir.agent.admin.Admin;
 import dev.weir.agent.admin.AdminOptions;
 import dev.weir.agent.capture.CaptureException;
+import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.Transport;
 import dev.weir.ffi.Kernel;
 import dev.weir.ffi.KernelException;
+import java.io.UncheckedIOException;
 import java.time.InstantSource;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
 /** The node agent's process. */
 public final class Main {
+  // By then the self-test is over, and what is touched from now on is what an agent needs at work.
+  private static final long STARTED_NANOS = TimeUnit.SECONDS.toNanos(5);
+
   private static final int FAILED = 1;
   private static final int MISUSED = 2;
 
@@ -65,12 +71,29 @@ public final class Main {
     System.setProperty("io.netty.machineId", "02:00:00:00:00:01");
   }
 
+  /**
+   * Starting reads all of the class cache and much of the JVM, and little of that ever again: half
+   * of an idle agent's resident memory was pages of files that nobody looked at.
+   */
+  private static void releaseStart(Kernel kernel, Log log) {
+    long from = System.nanoTime();
+    while (System.nanoTime() - from < STARTED_NANOS) {
+      LockSupport.parkNanos(STARTED_NANOS);
+    }
+    try {
+      log.debug("file pages of the start are given back", "bytes", kernel.filePages().release());
+    } catch (KernelException | UncheckedIOException e) {
+      log.warn("file pages of the start are kept", "reason", String.valueOf(e.getMessage()));
+    }
+  }
+
   private static void serve(Options options, Logs logs, long startNanos) {
+    Kernel kernel = Kernel.instance();
     Agent agent =
         new Agent(
             options,
             AdminOptions.standard(options.node(), Agent.VERSION, options.adminSocket()),
-            Kernel.instance(),
+            kernel,
             logs,
             () -> Thread.ofPlatform().name("quit").start(() -> System.exit(0)));
     Runtime.getRuntime()
@@ -82,6 +105,7 @@ public final class Main {
                   agent.close();
                 }));
     agent.awaitReady(startNanos);
+    releaseStart(kernel, logs.room("agent"));
     while (true) {
       // The rooms have their own threads; the end comes by signal or by the admin door.
       LockSupport.park();
