@@ -14,6 +14,7 @@ public final class Main {
           Usage: weir bench same-node [--quick] [--rounds N] [-o table|json]
                  weir bench cross-node [--quick] [--rounds N] [--without-envoy] [-o table|json]
                  weir bench fairness [--quick] [--rounds N] [-o table|json]
+                 weir bench memory [--quick] [--rounds N] [-o table|json]
                  weir bench integrity [--bytes N] [-o table|json]
                  weir bench micro [JMH-OPTION|REGEX]...
 
@@ -26,6 +27,10 @@ public final class Main {
                        and handshake, memory; at least 5 rounds, 3 with --quick
           fairness     a pod's RTT to another node alone, beside a bandwidth hog, beside a connection flood and
                        beside slow readers on its node; the same outside the mesh; rounds as cross-node's
+          memory       one agent with nothing to do: from its start until it is ready, resident memory with 2
+                       and with 100 idle pods, and what each of 10,000 idle connections adds (fewer
+                       where the agent may not open so many files), relayed and through a tunnel whose ends
+                       are both its own; rounds as cross-node's
           integrity    a joined connection byte by byte over fast, ragged and slow readers (default 100 GB)
           micro        the JMH microbenchmarks whose names match
 
@@ -117,6 +122,13 @@ public final class Main {
               new Fairness(weir, load, quick, rounds, samples, Main::progress)::measure);
         }
       }
+      case MEMORY -> {
+        try (Weir weir = Weir.up(home, LAB + "-memory", 1, Memory.yaml(load))) {
+          Samples samples = new Samples();
+          yield asFarAsItGoes(
+              samples, "", new Memory(weir, load, quick, rounds, samples, Main::progress)::measure);
+        }
+      }
       case INTEGRITY -> {
         try (Weir weir = Weir.up(home, LAB, 1, SameNode.yaml(load))) {
           yield new Outcome(
@@ -167,6 +179,7 @@ public final class Main {
     SAME_NODE(ROUNDS),
     CROSS_NODE(QUICK_ROUNDS),
     FAIRNESS(QUICK_ROUNDS),
+    MEMORY(QUICK_ROUNDS),
     INTEGRITY(ROUNDS);
 
     private final int quickRounds;
@@ -186,6 +199,7 @@ public final class Main {
             case "same-node" -> What.SAME_NODE;
             case "cross-node" -> What.CROSS_NODE;
             case "fairness" -> What.FAIRNESS;
+            case "memory" -> What.MEMORY;
             case "integrity" -> What.INTEGRITY;
             default -> throw new IllegalArgumentException("no such benchmark: " + args.getFirst());
           };

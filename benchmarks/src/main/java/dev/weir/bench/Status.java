@@ -53,6 +53,10 @@ record Status(Json json) {
                     pod -> pod.get("enrolled").isTrue() == pods.contains(pod.get("name").text())));
   }
 
+  long enrolledCount() {
+    return json.get("pods").items().stream().filter(pod -> pod.get("enrolled").isTrue()).count();
+  }
+
   static void await(String what, Condition condition) throws IOException {
     long deadline = System.nanoTime() + PATIENCE_NANOS;
     while (!condition.holds()) {
