@@ -2,6 +2,7 @@ package dev.weir.control;
 
 import dev.weir.api.json.Json;
 import dev.weir.api.model.MeshModel;
+import dev.weir.api.model.Workload;
 import dev.weir.control.admin.AdminServer;
 import dev.weir.control.admin.StatusPage;
 import dev.weir.control.ca.CaException;
@@ -48,7 +49,11 @@ final class ControlPlane implements AutoCloseable {
 
   private ControlPlane(ControlOptions options, XdsServer xds, Deque<AutoCloseable> open, Log log) {
     this.log = log;
-    this.compiler = new MeshCompiler(options.clusterDomain());
+    CaOptions certificates = options.ca();
+    this.compiler =
+        new MeshCompiler(
+            options.clusterDomain(),
+            certificates == null ? Workload.DEFAULT_TRUST_DOMAIN : certificates.trustDomain());
     this.xds = xds;
     this.open = open;
   }

@@ -49,8 +49,17 @@ public final class MeshCompiler {
 
   private final String clusterDomain;
 
-  public MeshCompiler(String clusterDomain) {
+  private final String trustDomain;
+
+  /**
+   * Makes one for a mesh.
+   *
+   * @param clusterDomain ends the names of its Services
+   * @param trustDomain of its pods' identities
+   */
+  public MeshCompiler(String clusterDomain, String trustDomain) {
     this.clusterDomain = clusterDomain;
+    this.trustDomain = trustDomain;
   }
 
   /**
@@ -85,7 +94,7 @@ public final class MeshCompiler {
         default -> {}
       }
     }
-    PolicyCompiler policies = new PolicyCompiler(accessPolicies, services::get);
+    PolicyCompiler policies = new PolicyCompiler(accessPolicies, services::get, trustDomain);
     Map<String, Service> meshServices = HashMap.newHashMap(services.size());
     Answering answering = new Answering(pods, nodes);
     services.forEach((path, service) -> {
@@ -391,7 +400,7 @@ public final class MeshCompiler {
         pod.spec().nodeName(),
         hostname,
         pod.spec().serviceAccountName(),
-        Workload.DEFAULT_TRUST_DOMAIN,
+        trustDomain,
         Workload.DEFAULT_CLUSTER,
         node == null || (node.region().isEmpty() && node.zone().isEmpty())
             ? Locality.UNKNOWN

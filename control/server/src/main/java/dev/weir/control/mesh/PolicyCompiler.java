@@ -36,6 +36,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class PolicyCompiler {
   private static final String SPIFFE = "spiffe://";
+  private static final String OWN_TRUST_DOMAIN = Workload.DEFAULT_TRUST_DOMAIN + "/";
   private static final String OF_NAMESPACE = Authorization.TAIL + "namespace";
   private static final String OF_MESH = Authorization.TAIL + "mesh";
   private static final String STRICT = Authorization.TAIL + "mtls";
@@ -55,12 +56,18 @@ final class PolicyCompiler {
   private final Map<String, List<AccessPolicy>> mtlsByNamespace = new HashMap<>();
   private final List<AccessPolicy> mtlsOfMesh = new ArrayList<>();
   private final Function<String, @Nullable Service> services;
+  private final String trustDomain;
 
   /**
    * @param services by {@code namespace/name}
+   * @param trustDomain of the mesh, which patterns of accounts mean
    */
-  PolicyCompiler(Collection<AccessPolicy> policies, Function<String, @Nullable Service> services) {
+  PolicyCompiler(
+      Collection<AccessPolicy> policies,
+      Function<String, @Nullable Service> services,
+      String trustDomain) {
     this.services = services;
+    this.trustDomain = trustDomain;
     for (AccessPolicy policy : policies.stream().sorted(BY_NAME).toList()) {
       add(policy);
     }
@@ -180,7 +187,7 @@ final class PolicyCompiler {
     return pod.metadata().labels().entrySet().containsAll(service.selector().entrySet());
   }
 
-  private static Authorization decision(AccessPolicy policy) {
+  private Authorization decision(AccessPolicy policy) {
     boolean targeted = !policy.targets().isEmpty();
     boolean mesh = policy.namespace().equals(AccessPolicy.MESH_NAMESPACE);
     return new Authorization(
@@ -197,7 +204,7 @@ final class PolicyCompiler {
   }
 
   /** One rule for each caller; in it, a clause for each thing that is said. */
-  private static List<Rule> rules(AccessPolicy policy) {
+  private List<Rule> rules(AccessPolicy policy) {
     List<Clause> to =
         policy.to().isEmpty()
             ? List.of()
@@ -218,12 +225,12 @@ final class PolicyCompiler {
     return rules;
   }
 
-  private static List<Clause> clauses(AccessPolicy.From from) {
+  private List<Clause> clauses(AccessPolicy.From from) {
     List<Clause> clauses = new ArrayList<>();
     if (!from.serviceAccounts().isEmpty()) {
       // Exact accounts and patterns are different kinds on the wire, and kinds are and-ed: so each
       // is a match of its own.
-      Accounts accounts = new Accounts(from.serviceAccounts());
+      Accounts accounts = new Accounts(from.serviceAccounts(), trustDomain);
       List<Match> any = new ArrayList<>(3);
       if (!accounts.exact.isEmpty()) {
         any.add(Match.accounts(accounts.exact, List.of()));
@@ -237,7 +244,7 @@ final class PolicyCompiler {
       clauses.add(new Clause(any));
     }
     if (!from.notServiceAccounts().isEmpty()) {
-      Accounts not = new Accounts(from.notServiceAccounts());
+      Accounts not = new Accounts(from.notServiceAccounts(), trustDomain);
       clauses.add(
           new Clause(
               List.of(
@@ -257,7 +264,9 @@ final class PolicyCompiler {
     if (!from.principals().isEmpty() || !from.notPrincipals().isEmpty()) {
       clauses.add(
           new Clause(
-              List.of(Match.principals(texts(from.principals()), texts(from.notPrincipals())))));
+              List.of(
+                  Match.principals(
+                      principals(from.principals()), principals(from.notPrincipals())))));
     }
     if (!from.ipBlocks().isEmpty() || !from.notIpBlocks().isEmpty()) {
       clauses.add(new Clause(List.of(Match.sources(from.ipBlocks(), from.notIpBlocks()))));
@@ -265,12 +274,27 @@ final class PolicyCompiler {
     return clauses;
   }
 
+  /**
+   * As in Istio the trust domain {@code cluster.local} stands for the mesh's own, so that a policy
+   * may be written without knowing where it will hold.
+   */
+  private List<Text> principals(List<String> patterns) {
+    return patterns.stream()
+        .map(pattern -> {
+          String plain = pattern.startsWith(SPIFFE) ? pattern.substring(SPIFFE.length()) : pattern;
+          return text(
+              plain.startsWith(OWN_TRUST_DOMAIN)
+                  ? trustDomain + plain.substring(OWN_TRUST_DOMAIN.length() - 1)
+                  : plain);
+        })
+        .toList();
+  }
+
   private static List<Text> texts(List<String> patterns) {
     return patterns.stream().map(PolicyCompiler::text).toList();
   }
 
-  private static Text text(String pattern) {
-    String plain = pattern.startsWith(SPIFFE) ? pattern.substring(SPIFFE.length()) : pattern;
+  private static Text text(String plain) {
     if (plain.equals("*")) {
       return new Text.Present();
     }
@@ -291,7 +315,10 @@ final class PolicyCompiler {
     final List<Text> namespaces = new ArrayList<>();
     final List<Text> principals = new ArrayList<>();
 
-    Accounts(List<String> patterns) {
+    private final String trustDomain;
+
+    Accounts(List<String> patterns, String trustDomain) {
+      this.trustDomain = trustDomain;
       for (String pattern : patterns) {
         add(pattern);
       }
@@ -320,11 +347,7 @@ final class PolicyCompiler {
       } else {
         principals.add(
             new Text.Prefix(
-                Workload.DEFAULT_TRUST_DOMAIN
-                    + "/ns/"
-                    + namespace
-                    + "/sa/"
-                    + name.substring(0, name.length() - 1)));
+                trustDomain + "/ns/" + namespace + "/sa/" + name.substring(0, name.length() - 1)));
       }
     }
   }

@@ -99,7 +99,8 @@ final class MeshCompilerTest {
   @Test
   void the_cluster_domain_is_part_of_every_name() {
     MeshModel model =
-        new MeshCompiler("corp.example").compile(MeshModel.EMPTY, objects(BASE + SLICE));
+        new MeshCompiler("corp.example", "mesh.example")
+            .compile(MeshModel.EMPTY, objects(BASE + SLICE));
     assertThat(model.services()).containsOnlyKeys("shop/front.shop.svc.corp.example");
   }
 
@@ -230,7 +231,7 @@ final class MeshCompilerTest {
 
   @Test
   void what_has_not_changed_is_the_same_record() {
-    MeshCompiler compiler = new MeshCompiler("cluster.local");
+    MeshCompiler compiler = new MeshCompiler("cluster.local", Workload.DEFAULT_TRUST_DOMAIN);
     MeshModel first = compiler.compile(MeshModel.EMPTY, objects(BASE + SLICE));
     MeshModel second =
         compiler.compile(first, objects((BASE + SLICE).replace("port: 81", "port: 82")));
@@ -253,7 +254,8 @@ final class MeshCompilerTest {
   }
 
   private static MeshModel compile(String text) {
-    return new MeshCompiler("cluster.local").compile(MeshModel.EMPTY, objects(text));
+    return new MeshCompiler("cluster.local", Workload.DEFAULT_TRUST_DOMAIN)
+        .compile(MeshModel.EMPTY, objects(text));
   }
 
   private static List<dev.weir.api.kube.KubeObject> objects(String text) {

@@ -56,11 +56,15 @@ final class PolicyCompilerTest {
   }
 
   private static MeshModel compile(String... policies) {
+    return compileIn(Workload.DEFAULT_TRUST_DOMAIN, policies);
+  }
+
+  private static MeshModel compileIn(String trustDomain, String... policies) {
     List<KubeObject> objects =
         Manifests.read("mesh.yaml", MESH + String.join("", policies)).orThrow().stream()
             .map(Manifest::object)
             .toList();
-    return new MeshCompiler("cluster.local").compile(MeshModel.EMPTY, objects);
+    return new MeshCompiler("cluster.local", trustDomain).compile(MeshModel.EMPTY, objects);
   }
 
   private static List<String> named(MeshModel model, String namespace, String pod) {
@@ -85,6 +89,42 @@ final class PolicyCompilerTest {
     assertThat(named(model, "shop", "front-1")).isEmpty();
     assertThat(named(model, "pay", "bank-1")).as("the same label elsewhere").isEmpty();
     assertThat(made(model, "shop/p").scope()).isEqualTo(Authorization.Scope.NAMED);
+  }
+
+  @Test
+  void accounts_are_of_the_trust_domain_and_cluster_local_stands_for_it() {
+    MeshModel model =
+        compileIn(
+            "mesh.example",
+            policy("p", "shop", "{from: [{serviceAccounts: ['shop/fr*']}]}"),
+            policy(
+                "q",
+                "shop",
+                "{from: [{principals: ['spiffe://cluster.local/ns/shop/sa/front', 'cluster.local/ns/pay/*', other.example/ns/a/sa/b]}]}"));
+    assertThat(model.workloads().values())
+        .extracting(Workload::identity)
+        .contains("spiffe://mesh.example/ns/shop/sa/default");
+    assertThat(made(model, "shop/p_namespace").rules())
+        .containsExactly(
+            new Rule(
+                List.of(
+                    new Clause(
+                        List.of(
+                            Match.principals(
+                                List.of(new Text.Prefix("mesh.example/ns/shop/sa/fr")),
+                                List.of()))))));
+    assertThat(made(model, "shop/q_namespace").rules())
+        .containsExactly(
+            new Rule(
+                List.of(
+                    new Clause(
+                        List.of(
+                            Match.principals(
+                                List.of(
+                                    new Text.Exact("mesh.example/ns/shop/sa/front"),
+                                    new Text.Prefix("mesh.example/ns/pay/"),
+                                    new Text.Exact("other.example/ns/a/sa/b")),
+                                List.of()))))));
   }
 
   @Test
@@ -227,7 +267,7 @@ final class PolicyCompilerTest {
     String text = MESH + policy("p", "shop", "{action: deny}");
     List<KubeObject> objects =
         Manifests.read("mesh.yaml", text).orThrow().stream().map(Manifest::object).toList();
-    MeshCompiler compiler = new MeshCompiler("cluster.local");
+    MeshCompiler compiler = new MeshCompiler("cluster.local", Workload.DEFAULT_TRUST_DOMAIN);
     MeshModel first = compiler.compile(MeshModel.EMPTY, objects);
     MeshModel second = compiler.compile(first, objects);
     assertThat(second.sameAs(first)).isTrue();
