@@ -145,7 +145,7 @@ final class Agent implements AutoCloseable {
       telemetry.add(wallet);
       Authz authz = new Authz();
       telemetry.add(authz);
-      this.policy = new LocalPolicy(xds);
+      this.policy = new LocalPolicy(xds, authz, telemetry);
       this.capture = result(capturing);
       started.push(this::closeCapture);
       Fairness fairness =

@@ -19,4 +19,8 @@ public interface Admission {
    */
   boolean admits(
       @Nullable Pod source, Pod destination, InetSocketAddress client, InetSocketAddress server);
+
+  /** One that was not admitted any more has been ended. */
+  void ended(
+      @Nullable Pod source, Pod destination, InetSocketAddress client, InetSocketAddress server);
 }

@@ -7,10 +7,11 @@ import dev.weir.ffi.Kernel;
 import dev.weir.ffi.KernelException;
 import dev.weir.ffi.Netlink.TcpSocket;
 import java.net.InetAddress;
+import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
-import java.util.Set;
+import java.util.function.BiConsumer;
 import java.util.function.BiPredicate;
 import java.util.function.Predicate;
 
@@ -42,12 +43,17 @@ final class FlowCutter {
    * an agent are not.
    */
   int cut(Predicate<Layouts.Flow> which) {
-    return cut((tuple, flow) -> which.test(flow));
+    return cut((tuple, flow) -> which.test(flow), (tuple, flow) -> {});
   }
 
-  /** As {@link #cut(Predicate)}, by addresses too. */
-  int cut(BiPredicate<Layouts.Tuple, Layouts.Flow> which) {
-    Map<Pod, Set<Ends>> doomed = new HashMap<>();
+  /**
+   * As {@link #cut(Predicate)}, by addresses too.
+   *
+   * @param cut told of each that was there to be ended
+   */
+  int cut(
+      BiPredicate<Layouts.Tuple, Layouts.Flow> which, BiConsumer<Layouts.Tuple, Layouts.Flow> cut) {
+    Map<Pod, Map<Ends, Runnable>> doomed = new HashMap<>();
     flows.forEach((key, value) -> {
       Layouts.Flow flow = Layouts.Flow.of(value);
       boolean ours = flow.path() == Layouts.PATH_DIRECT || flow.path() == Layouts.PATH_JOINED;
@@ -58,37 +64,53 @@ final class FlowCutter {
       if (!which.test(tuple, flow)) {
         return;
       }
+      Runnable tell = () -> cut.accept(tuple, flow);
       Pod client = book.withNetns(flow.sourcePod());
       Pod server = book.withNetns(flow.destinationPod());
       if (client != null) {
         doomed
-            .computeIfAbsent(client, pod -> new HashSet<>())
-            .add(new Ends(tuple.client(), tuple.clientPort(), tuple.server(), tuple.serverPort()));
+            .computeIfAbsent(client, pod -> new HashMap<>())
+            .put(
+                new Ends(tuple.client(), tuple.clientPort(), tuple.server(), tuple.serverPort()),
+                tell);
       } else if (server != null) {
         doomed
-            .computeIfAbsent(server, pod -> new HashSet<>())
-            .add(new Ends(tuple.server(), tuple.serverPort(), tuple.client(), tuple.clientPort()));
+            .computeIfAbsent(server, pod -> new HashMap<>())
+            .put(
+                new Ends(tuple.server(), tuple.serverPort(), tuple.client(), tuple.clientPort()),
+                tell);
       }
     });
-    int cut = 0;
-    for (Map.Entry<Pod, Set<Ends>> entry : doomed.entrySet()) {
+    int count = 0;
+    for (Map.Entry<Pod, Map<Ends, Runnable>> entry : doomed.entrySet()) {
       Pod pod = entry.getKey();
-      Set<Ends> ends = entry.getValue();
+      Map<Ends, Runnable> ends = entry.getValue();
+      List<Runnable> ended = new ArrayList<>();
       try {
-        cut +=
+        count +=
             kernel
                 .namespaces()
                 .inNetwork(
                     pod.netns(),
-                    () -> kernel.netlink().destroyTcp(socket -> ends.contains(Ends.of(socket))));
+                    () ->
+                        kernel
+                            .netlink()
+                            .destroyTcp(socket -> {
+                              Runnable told = ends.get(Ends.of(socket));
+                              if (told != null) {
+                                ended.add(told);
+                              }
+                              return told != null;
+                            }));
+        ended.forEach(Runnable::run);
       } catch (KernelException e) {
         log.error(
             "flows not cut", "pod", pod.label(), "flows", ends.size(), "cause", e.getMessage());
       }
     }
-    if (cut > 0) {
-      log.info("flows cut", "count", cut);
+    if (count > 0) {
+      log.info("flows cut", "count", count);
     }
-    return cut;
+    return count;
   }
 }

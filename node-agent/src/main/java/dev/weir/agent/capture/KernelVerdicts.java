@@ -146,18 +146,31 @@ final class KernelVerdicts implements Verdicts {
       return;
     }
     int cut =
-        cutter.cut((tuple, flow) -> {
-          Pod destination = book.byNumber(flow.destinationPod());
-          return destination != null
-              && !asked.admits(
-                  book.remembered(flow.sourcePod()),
-                  destination,
-                  new InetSocketAddress(tuple.client(), tuple.clientPort()),
-                  new InetSocketAddress(tuple.server(), tuple.serverPort()));
-        });
+        cutter.cut(
+            (tuple, flow) -> {
+              Pod destination = book.byNumber(flow.destinationPod());
+              return destination != null
+                  && !asked.admits(
+                      book.remembered(flow.sourcePod()), destination, client(tuple), server(tuple));
+            },
+            (tuple, flow) -> {
+              Pod destination = book.byNumber(flow.destinationPod());
+              if (destination != null) {
+                asked.ended(
+                    book.remembered(flow.sourcePod()), destination, client(tuple), server(tuple));
+              }
+            });
     if (cut > 0) {
       log.info("flows ended: policy denies them now", "count", cut);
     }
+  }
+
+  private static InetSocketAddress client(Layouts.Tuple tuple) {
+    return new InetSocketAddress(tuple.client(), tuple.clientPort());
+  }
+
+  private static InetSocketAddress server(Layouts.Tuple tuple) {
+    return new InetSocketAddress(tuple.server(), tuple.serverPort());
   }
 
   @Override

@@ -296,7 +296,8 @@ public final class Relays implements PodListener {
     return authz.decide(view.policies(), call);
   }
 
-  static Refusal refusalOf(Verdict verdict) {
+  /** As what a denial is counted. */
+  public static Refusal refusalOf(Verdict verdict) {
     return switch (verdict.reason()) {
       case ALLOWED, DENIED, NOT_ALLOWED -> Refusal.DENIED;
       case MTLS_REQUIRED -> Refusal.MTLS_REQUIRED;

@@ -27,6 +27,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -186,6 +187,7 @@ final class KernelCaptureTest {
   void aReviewTakesBackWhatPolicyDeniesAndTouchesNothingElse() throws IOException {
     int other = PORT + 1;
     Set<Integer> denied = ConcurrentHashMap.newKeySet();
+    List<Integer> ended = new CopyOnWriteArrayList<>();
     node.running()
         .admission(
             new Admission() {
@@ -205,6 +207,15 @@ final class KernelCaptureTest {
                 assertThat(server.getAddress()).isEqualTo(SERVER4);
                 return !denied.contains(server.getPort());
               }
+
+              @Override
+              public void ended(
+                  @Nullable Pod source,
+                  Pod destination,
+                  InetSocketAddress client,
+                  InetSocketAddress server) {
+                ended.add(server.getPort());
+              }
             });
     Pod client = node.enrolClient();
     Pod server = node.enrolServer();
@@ -223,6 +234,7 @@ final class KernelCaptureTest {
         assertThatThrownBy(() -> read(doomed, 1)).isInstanceOf(IOException.class);
         write(kept, 100);
         read(keptAccepted, 100);
+        await("one flow counted as ended, once", () -> ended.equals(List.of(PORT)));
         // Neither does what was allowed a moment ago come back.
         node.running().verdicts().allow(client, server, PORT);
         settled();
