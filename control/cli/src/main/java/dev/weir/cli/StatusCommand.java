@@ -96,7 +96,7 @@ final class StatusCommand implements Callable<Integer> {
             ? new Table("NODE", "NAMESPACE", "POD", "FAST PATH", "LISTENERS", "IPS", "IDENTITY")
             : new Table("NODE", "NAMESPACE", "POD", "FAST PATH", "IP");
     Table refusals = new Table("NODE", "POD", "REASON", "COUNT");
-    Table policies = new Table("NODE", "POLICY", "DENIED", "WOULD DENY");
+    Table policies = new Table("NODE", "POLICY", "PODS", "DENIED", "WOULD DENY");
     StringBuilder errors = new StringBuilder();
     for (Json node : nodes) {
       String name = node.get("node").text();
@@ -171,9 +171,15 @@ final class StatusCommand implements Callable<Integer> {
       for (Json problem : node.get("policies").get("problems").items()) {
         errors.append(name).append(": ").append(problem.text()).append('\n');
       }
+      Map<String, String> reach = reach(node.get("policies"));
       Decisions.of(node.get("policies"))
           .forEach((policy, decisions) ->
-              policies.row(name, policy, decisions.denied(), decisions.wouldDeny()));
+              policies.row(
+                  name,
+                  policy,
+                  reach.getOrDefault(policy, ""),
+                  decisions.denied(),
+                  decisions.wouldDeny()));
       for (Json refusal : node.get("refusals").items()) {
         refusals.row(
             name,
@@ -191,6 +197,19 @@ final class StatusCommand implements Callable<Integer> {
     }
     text.append(refusals.isEmpty() ? "\nnothing refused\n" : "\nrefused\n" + refusals.text());
     return text.toString();
+  }
+
+  /** How many pods each policy of the mesh picks. One without targets holds for all there are. */
+  private Map<String, String> reach(Json policies) {
+    Map<String, String> all = new TreeMap<>();
+    policies.get("names").items().forEach(each -> all.put(each.text(), "all"));
+    for (Json each : policies.get("targets").items()) {
+      long pods = each.get("pods").integer();
+      all.put(
+          each.get("policy").text(),
+          pods == 0 ? output.yellow("matches no pod") : Long.toString(pods));
+    }
+    return all;
   }
 
   /** What a policy decided against on one node. */

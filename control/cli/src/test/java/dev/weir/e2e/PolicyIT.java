@@ -130,10 +130,12 @@ final class PolicyIT {
     try (var friend = hold(way.friend);
         var stranger = hold(way.stranger)) {
       assertThat(stranger.say("hello")).isEqualTo("hello");
+      long before = denied("e2e/p");
       policy(
           "p",
           "{action: deny, targetRefs: [{kind: Service, name: server}], from: [{serviceAccounts: [e2e/stranger]}]}");
       endsAtOnce(stranger, System.nanoTime());
+      Waiting.until("what was cut to be counted", () -> denied("e2e/p") > before);
       assertThat(ends(way.stranger)).isEqualTo("ECONNRESET");
       assertThat(lab.refusals("node-1", "denied")).isPositive();
       assertThat(friend.say("untouched")).isEqualTo("untouched");
@@ -176,10 +178,18 @@ final class PolicyIT {
     }
   }
 
+  private long denied(String policy) {
+    return decided(policy, "denied");
+  }
+
   private long wouldDeny(String policy) {
+    return decided(policy, "would-deny");
+  }
+
+  private long decided(String policy, String effect) {
     return lab.admin("node-1", "/status").get("policies").get("decisions").items().stream()
         .filter(each -> each.get("policy").text().equals(policy))
-        .filter(each -> each.get("effect").text().equals("would-deny"))
+        .filter(each -> each.get("effect").text().equals(effect))
         .mapToLong(each -> each.get("count").integer())
         .sum();
   }
@@ -240,6 +250,30 @@ final class PolicyIT {
     Json policies = lab.admin("node-1", "/status").get("policies");
     assertThat(policies.get("names").items()).extracting(Json::text).containsExactly("e2e/p");
     assertThat(policies.get("problems").items()).isEmpty();
+  }
+
+  @Test
+  void aPolicyThatPicksNobodySaysSo() {
+    policy(
+        "p",
+        "{action: deny, targetRefs: [{kind: Service, name: sever}], from: [{namespaces: [x]}]}");
+    Waiting.until(
+        "the policy to come",
+        () ->
+            WeirCommand.run("status", "--name", lab.name())
+                .ok()
+                .out()
+                .lines()
+                .anyMatch(line -> line.contains("e2e/p") && line.contains("matches no pod")));
+    policy(
+        "p",
+        "{action: deny, targetRefs: [{kind: Service, name: server}], from: [{namespaces: [x]}]}");
+    Waiting.until(
+        "the one pod to be picked",
+        () ->
+            lab.admin("node-2", "/status").get("policies").get("targets").items().stream()
+                .anyMatch(each ->
+                    each.get("policy").text().equals("e2e/p") && each.get("pods").integer() == 1));
   }
 
   @Test

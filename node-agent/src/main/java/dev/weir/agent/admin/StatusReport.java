@@ -157,9 +157,27 @@ final class StatusReport {
     return Json.object()
         .with("count", view.policies().names().size())
         .with("names", view.policies().names())
+        .with("targets", Json.of(targets(view)))
         .with("decisions", Json.of(decisions))
         .with("problems", problems)
         .build();
+  }
+
+  /** How many pods of the mesh each policy with targets picks; where none, it protects nothing. */
+  private static List<Json> targets(MeshView view) {
+    Map<String, Integer> pods = new TreeMap<>();
+    view.policies().targeted().forEach(policy -> pods.put(policy, 0));
+    if (!pods.isEmpty()) {
+      view.forEachWorkload(workload ->
+          workload.authorizationPolicies().stream()
+              .map(view.policies()::nameOf)
+              .distinct()
+              .forEach(policy -> pods.computeIfPresent(policy, (name, count) -> count + 1)));
+    }
+    List<Json> all = new ArrayList<>(pods.size());
+    pods.forEach((policy, count) ->
+        all.add(Json.object().with("policy", policy).with("pods", count).build()));
+    return all;
   }
 
   private static Json xds(XdsState xds) {

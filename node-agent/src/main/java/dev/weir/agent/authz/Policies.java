@@ -84,6 +84,24 @@ public final class Policies {
     return byKey.values().stream().map(Policy::name).distinct().sorted().toList();
   }
 
+  /** What a user called the policy that workloads name by a key; null where there is none. */
+  public @Nullable String nameOf(String key) {
+    Policy policy = byKey.get(key);
+    return policy == null ? null : policy.name();
+  }
+
+  /**
+   * Those that concern only who names them, each once by the name that its user gave it, sorted.
+   */
+  public List<String> targeted() {
+    return byKey.values().stream()
+        .filter(policy -> policy.source().scope() == Authorization.Scope.NAMED)
+        .map(Policy::name)
+        .distinct()
+        .sorted()
+        .toList();
+  }
+
   /** Begins the next set. */
   public Change change() {
     return new Change(this);
