@@ -53,9 +53,6 @@ final class Pods implements Enroller {
   private static final long SETTINGS_WITHIN_NANOS = Duration.ofSeconds(2).toNanos();
   private static final long RETRY_NANOS = Duration.ofSeconds(5).toNanos();
   private static final long ORPHANS_STAY_NANOS = Duration.ofSeconds(10).toNanos();
-  private static final int TCP_TIME_WAIT = 6;
-  private static final int TCP_CLOSE = 7;
-  private static final int TCP_LISTEN = 10;
 
   private static final class Enrolled {
     Pod pod;
@@ -713,29 +710,17 @@ final class Pods implements Enroller {
 
   /** Lets go of a leaving pod's namespace once nothing of the agent's lives in it. */
   private void look(Leaving one, long now) {
-    record View(boolean connected, int agents, int others) {}
+    record View(boolean connected, PodCensus census) {}
     View view =
         kernel
             .namespaces()
             .inNetwork(
                 one.pod.netns(),
                 () -> {
-                  int agents = 0;
-                  int others = 0;
-                  for (Netlink.TcpSocket socket : kernel.netlink().tcpSockets()) {
-                    int state = socket.state();
-                    if (state == TCP_TIME_WAIT || state == TCP_CLOSE || state == TCP_LISTEN) {
-                      continue;
-                    }
-                    if (isAgents(socket)) {
-                      agents++;
-                    } else {
-                      others++;
-                    }
-                  }
                   boolean connected =
                       kernel.netlink().interfaces().stream().anyMatch(device -> !device.loopback());
-                  return new View(connected, agents, others);
+                  return new View(
+                      connected, PodCensus.of(kernel.netlink().tcpSockets(), one.pod.addresses()));
                 });
     if (!view.connected) {
       // Deleted: nobody will answer its peers any more, and its address may already be another's.
@@ -745,11 +730,11 @@ final class Pods implements Enroller {
       release(one);
       return;
     }
-    if (view.agents == 0) {
+    if (view.census.agents() == 0) {
       release(one);
       return;
     }
-    if (view.others > 0 || entryOf(one.pod.cookie()) != null) {
+    if (view.census.others() > 0 || entryOf(one.pod.cookie()) != null) {
       // With an entry the pod is another agent's, and so are some of these sockets.
       one.orphanedSinceNanos = 0;
     } else if (one.orphanedSinceNanos == 0) {
@@ -760,12 +745,10 @@ final class Pods implements Enroller {
     }
   }
 
-  private static boolean isAgents(Netlink.TcpSocket socket) {
-    return socket.mark() == InPodRouting.MARK_AGENT || socket.mark() == InPodRouting.MARK_DELIVER;
-  }
-
   private void destroyAgents(Pod pod) {
-    kernel.namespaces().inNetwork(pod.netns(), () -> kernel.netlink().destroyTcp(Pods::isAgents));
+    kernel
+        .namespaces()
+        .inNetwork(pod.netns(), () -> kernel.netlink().destroyTcp(PodCensus::isMarked));
   }
 
   private void release(Leaving one) {

@@ -58,14 +58,14 @@ import java.util.function.Supplier;
  * In place of the kernel's programs a client connects to its pod's outbound listener itself, and
  * {@link #target} is what it is taken to have asked for.
  */
-final class TwoPods implements AutoCloseable {
+public final class TwoPods implements AutoCloseable {
   static final int AF_INET = 2;
   static final int AF_INET6 = 10;
   private static final int TABLE = 15006;
   private static final int PREFERENCE = 15006;
 
-  final Pod client;
-  final Pod server;
+  public final Pod client;
+  public final Pod server;
   final Relays relays;
   final Tunnels tunnels;
   final Fairness fairness;
@@ -102,7 +102,7 @@ final class TwoPods implements AutoCloseable {
   /**
    * @param way a transport's name, and {@code +tunnel} where connections are to go through one
    */
-  TwoPods(String way) {
+  public TwoPods(String way) {
     this(way, Limits.standard(64 << 20));
   }
 
@@ -284,7 +284,7 @@ final class TwoPods implements AutoCloseable {
   }
 
   /** A server program's listener in the server's pod; connections are made to it from now on. */
-  ServerSocketChannel listen() throws IOException {
+  public ServerSocketChannel listen() throws IOException {
     return listen(server, "10.9.0.2", 50);
   }
 
@@ -295,7 +295,8 @@ final class TwoPods implements AutoCloseable {
     return listener;
   }
 
-  ServerSocketChannel listenAt(Pod pod, InetSocketAddress at, int backlog) throws IOException {
+  public ServerSocketChannel listenAt(Pod pod, InetSocketAddress at, int backlog)
+      throws IOException {
     ServerSocketChannel listener =
         in(
             pod.netns(),
@@ -331,7 +332,7 @@ final class TwoPods implements AutoCloseable {
   }
 
   /** Gives a pod another application tunnel. */
-  void settings(Pod pod, @org.jspecify.annotations.Nullable ApplicationTunnel tunnel) {
+  public void settings(Pod pod, @org.jspecify.annotations.Nullable ApplicationTunnel tunnel) {
     relays.changed(
         pod,
         new Pod(
@@ -348,12 +349,12 @@ final class TwoPods implements AutoCloseable {
             pod.settings().withApplicationTunnel(tunnel)));
   }
 
-  void ask(InetSocketAddress address) {
+  public void ask(InetSocketAddress address) {
     target = address;
     asked = address;
   }
 
-  SocketChannel connect() throws IOException {
+  public SocketChannel connect() throws IOException {
     return connect("127.0.0.1", StandardProtocolFamily.INET);
   }
 
