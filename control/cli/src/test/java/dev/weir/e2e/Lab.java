@@ -218,6 +218,53 @@ final class Lab implements AutoCloseable {
                 pod, "python3", peer().toString(), "hold", host, Integer.toString(port), family)));
   }
 
+  /** Load by wrk from a pod, from now until it is told to end, or for three minutes. */
+  Load load(String pod, String... how) {
+    List<String> command =
+        new ArrayList<>(
+            List.of(
+                "bash",
+                "-c",
+                // Its reader's end is the sign; wrk sums up at SIGINT.
+                "wrk -t1 -d 180s \"$@\" & read -r; kill -INT $!; wait $!",
+                "wrk"));
+    command.addAll(List.of(how));
+    return new Load(WeirCommand.start(execArgs(pod, command.toArray(String[]::new))));
+  }
+
+  static final class Load implements AutoCloseable {
+    private final Process process;
+
+    private Load(Process process) {
+      this.process = process;
+    }
+
+    /** Ends it: what wrk says of it. */
+    String end() {
+      try {
+        process.getOutputStream().close();
+        String said =
+            new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8)
+                + new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
+        if (!process.waitFor(30, TimeUnit.SECONDS)) {
+          throw new AssertionError("wrk does not end: " + said);
+        }
+        return said;
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        throw new AssertionError("interrupted", e);
+      }
+    }
+
+    @Override
+    public void close() {
+      process.descendants().forEach(ProcessHandle::destroy);
+      process.destroy();
+    }
+  }
+
   /** The last lines of the logs that explain a failure. */
   String logs() {
     StringBuilder out = new StringBuilder();

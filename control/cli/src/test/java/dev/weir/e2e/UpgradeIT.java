@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -58,14 +59,21 @@ final class UpgradeIT {
 
   @Test
   void upgradesUnderLoadAreNoticedByNoConnectionAndNoQuestion() {
-    List<CompletableFuture<String>> loads = new ArrayList<>();
-    loads.add(load(lab, "-c", "64", "http://web-near/"));
-    loads.add(load(lab, "-c", "64", "http://web-far/"));
+    // A starting agent may take the processor from all others for seconds; who is forgotten waits
+    // for ever.
+    String patience = "20s";
     // Each request on a connection of its own.
-    loads.add(load(lab, "-c", "8", "-H", "Connection: close", "http://web-near/"));
-    CompletableFuture<Json> names =
-        later(() -> lab.one("in-a", Cases.with(Cases.of("dns-storm", "in-b", 53), "seconds", 75)));
-    try (var direct = lab.hold("in-a", "in-b", 80, "v4");
+    String once = "Connection: close";
+    AtomicBoolean upgraded = new AtomicBoolean();
+    CompletableFuture<List<Json>> names = later(() -> askNames(upgraded));
+    List<String> said = new ArrayList<>();
+    try (var near = lab.load("load", "-c", "64", "--timeout", patience, "http://web-near/");
+        var far = lab.load("load", "-c", "64", "--timeout", patience, "http://web-far/");
+        var nearOnce =
+            lab.load("load", "-c", "8", "--timeout", patience, "-H", once, "http://web-near/");
+        var farOnce =
+            lab.load("load", "-c", "64", "--timeout", patience, "-H", once, "http://web-far/");
+        var direct = lab.hold("in-a", "in-b", 80, "v4");
         var joined = lab.hold("joined-a", "joined-b", 80, "v4");
         var tunnelled = lab.hold("in-a", "in-c", 80, "v4")) {
       for (int i = 0; i < 2; i++) {
@@ -76,19 +84,32 @@ final class UpgradeIT {
           assertThat(tunnelled.say("on")).isEqualTo("on");
         }
       }
-      assertThat(loads).as("the load outlived the upgrades").noneMatch(CompletableFuture::isDone);
+      for (Lab.Load load : List.of(near, far, nearOnce, farOnce)) {
+        said.add(load.end());
+      }
+    } finally {
+      upgraded.set(true);
     }
-    for (CompletableFuture<String> load : loads) {
-      String said = load.join();
-      assertThat(said).doesNotContain("Socket errors").doesNotContain("Non-2xx");
-      Matcher requests = REQUESTS.matcher(said);
-      assertThat(requests.find()).as(said).isTrue();
-      assertThat(Long.parseLong(requests.group(1))).as(said).isGreaterThan(100);
+    for (String load : said) {
+      assertThat(load).doesNotContain("Socket errors").doesNotContain("Non-2xx");
+      Matcher requests = REQUESTS.matcher(load);
+      assertThat(requests.find()).as(load).isTrue();
+      assertThat(Long.parseLong(requests.group(1))).as(load).isGreaterThan(100);
     }
-    Json asked = names.join();
-    assertThat(asked.get("asked").integer()).as(asked.toJson()).isGreaterThan(1_000);
-    assertThat(asked.get("lost").integer()).as(asked.toJson()).isZero();
+    List<Json> asked = names.join();
+    assertThat(asked.stream().mapToLong(each -> each.get("asked").integer()).sum())
+        .isGreaterThan(1_000);
+    assertThat(asked)
+        .allSatisfy(each -> assertThat(each.get("lost").integer()).as(each.toJson()).isZero());
     Waiting.until("former agents to have ended", () -> draining(lab).isEmpty());
+  }
+
+  private static List<Json> askNames(AtomicBoolean until) {
+    List<Json> all = new ArrayList<>();
+    while (!until.get()) {
+      all.add(lab.one("in-a", Cases.with(Cases.of("dns-storm", "in-b", 53), "seconds", 5)));
+    }
+    return all;
   }
 
   @Test
@@ -198,14 +219,6 @@ final class UpgradeIT {
       lab.lab("control", "start").ok();
     }
     lab.lab("agent", "node-1", "upgrade").ok();
-  }
-
-  private static CompletableFuture<String> load(Lab lab, String... how) {
-    // A starting agent may take the processor from all others for seconds; who is forgotten waits
-    // for ever.
-    List<String> command = new ArrayList<>(List.of("wrk", "-t1", "-d", "75s", "--timeout", "20s"));
-    command.addAll(List.of(how));
-    return later(() -> lab.exec("load", "", command.toArray(String[]::new)).ok().out());
   }
 
   private static <T> CompletableFuture<T> later(Supplier<T> work) {
