@@ -9,7 +9,7 @@ import java.util.concurrent.locks.LockSupport;
 
 /** What {@code weir lab status} says of the bench's lab. */
 record Status(Json json) {
-  private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(20);
+  private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(60);
   private static final long LOOK_AGAIN_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
   interface Condition {
@@ -61,7 +61,7 @@ record Status(Json json) {
     long deadline = System.nanoTime() + PATIENCE_NANOS;
     while (!condition.holds()) {
       if (System.nanoTime() > deadline) {
-        throw new IOException("waited 20 s in vain for " + what);
+        throw new IOException("waited 60 s in vain for " + what);
       }
       LockSupport.parkNanos(LOOK_AGAIN_NANOS);
     }
