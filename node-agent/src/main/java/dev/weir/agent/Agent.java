@@ -241,7 +241,7 @@ final class Agent implements AutoCloseable {
         options.nodeAddresses().isEmpty()
             ? "127.0.0.1"
             : options.nodeAddresses().getFirst().getHostAddress();
-    return XdsOptions.of(options.xds(), options.node(), address, VERSION);
+    return XdsOptions.of(options.xds(), options.node(), address, VERSION).in(options.network());
   }
 
   private interface Opening<T> {

@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * What the command line asks for.
  *
+ * @param network the node's, where the mesh has several; empty where networks are not looked at
  * @param nodeAddresses where kubelet probes come from
  * @param workers event loops
  * @param adminSocket of the admin door for users of the machine, null for none
@@ -36,6 +37,7 @@ record Options(
     String xds,
     Path cgroup,
     Path bpffs,
+    String network,
     List<InetAddress> nodeAddresses,
     String transport,
     int workers,
@@ -59,6 +61,8 @@ record Options(
         --cgroup DIR             cgroup2 folder whose processes are captured
         --bpffs DIR              where maps and links are pinned
         --node-ip A,B            the node's own addresses: probes come from them
+        --network NAME           the node's network, where the control plane tells of several: pods of the
+                                 others are known and not called, since their addresses mean nothing here
         --transport T            auto (default), io_uring or epoll
         --workers N              event loops (default: one a core)
         --admin-socket PATH      serve the admin door on a Unix socket too
@@ -99,6 +103,7 @@ record Options(
           "--xds",
           "--cgroup",
           "--bpffs",
+          "--network",
           "--node-ip",
           "--transport",
           "--workers",
@@ -175,6 +180,7 @@ record Options(
         target("--xds", given.getOrDefault("--xds", "127.0.0.1:1")),
         Path.of(given.getOrDefault("--cgroup", "/")),
         Path.of(given.getOrDefault("--bpffs", "/")),
+        given.getOrDefault("--network", ""),
         addresses(given.getOrDefault("--node-ip", "")),
         transport(given.getOrDefault("--transport", Transport.AUTO)),
         number("--workers", given.getOrDefault("--workers", Integer.toString(cores)), 1, 256),
@@ -197,6 +203,7 @@ record Options(
         xds,
         otherCgroup,
         otherBpffs,
+        network,
         nodeAddresses,
         transport,
         workers,

@@ -240,6 +240,19 @@ public final class MeshView implements PodDirectory {
       count(workload.namespace(), 1);
     }
 
+    /** One of another network: known, and found neither by its addresses nor behind Services. */
+    void putElsewhere(Workload workload) {
+      Workload old = workloads.get(workload.uid());
+      if (workload.equals(old)) {
+        return;
+      }
+      if (old != null) {
+        forget(old, null);
+      }
+      workloads = workloads.with(workload.uid(), workload);
+      count(workload.namespace(), 1);
+    }
+
     void put(Service service) {
       Service old = membersOf(service.key()).service();
       if (service.equals(old)) {

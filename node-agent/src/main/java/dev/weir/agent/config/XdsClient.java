@@ -10,6 +10,7 @@ import dev.weir.agent.metrics.MetricSource;
 import dev.weir.api.model.AddressException;
 import dev.weir.api.model.Addresses;
 import dev.weir.api.model.Authorizations;
+import dev.weir.api.model.Workload;
 import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
 import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
 import dev.weir.api.proto.discovery.DeltaDiscoveryResponse;
@@ -86,6 +87,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
   private final Followed authorizations = new Followed(Authorizations.TYPE_URL);
   private final Followed addresses = new Followed(Addresses.TYPE_URL);
   private final Sharing sharing = new Sharing();
+  private boolean knowsElsewhere;
   private @Nullable Stream stream;
   private @Nullable Instant lastUpdate;
   private final AtomicLong terminations = new AtomicLong();
@@ -378,9 +380,31 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     Address address = Address.parseFrom(content);
     named(resource, Addresses.name(address));
     if (address.hasWorkload()) {
-      change.put(sharing.shared(Addresses.workload(address)));
+      Workload workload = sharing.shared(Addresses.workload(address));
+      if (options.isElsewhere(workload.network())) {
+        elsewhere(workload);
+        change.putElsewhere(workload);
+      } else {
+        change.put(workload);
+      }
     } else {
       change.put(Addresses.service(address));
+    }
+  }
+
+  /** The first is news. */
+  private void elsewhere(Workload workload) {
+    if (!knowsElsewhere) {
+      knowsElsewhere = true;
+      log.warn(
+          "pods of other networks are not called: their addresses mean nothing here, and gateways"
+              + " between networks are not spoken to",
+          "network",
+          workload.network(),
+          "own",
+          options.network(),
+          "first",
+          workload.uid());
     }
   }
 

@@ -8,6 +8,7 @@ import java.time.Duration;
  * @param target {@code host:port}, {@code [v6]:port}
  * @param node the Kubernetes node this agent runs on
  * @param address one of the node's addresses, as Istio's node ids carry it
+ * @param network the node's; empty where networks are not looked at
  * @param keepAlive a connection that says nothing for this long is asked whether it lives
  */
 public record XdsOptions(
@@ -17,6 +18,7 @@ public record XdsOptions(
     String podName,
     String namespace,
     String version,
+    String network,
     Duration keepAlive) {
 
   public static XdsOptions of(String target, String node, String address, String version) {
@@ -27,7 +29,18 @@ public record XdsOptions(
         "weir-agent-" + node,
         "weir-system",
         version,
+        "",
         Duration.ofSeconds(30));
+  }
+
+  /** The same, of a node in a network of a mesh that has several. */
+  public XdsOptions in(String name) {
+    return new XdsOptions(target, node, address, podName, namespace, version, name, keepAlive);
+  }
+
+  /** Whether addresses of that network mean nothing here. */
+  boolean isElsewhere(String other) {
+    return !network.isEmpty() && !other.isEmpty() && !other.equals(network);
   }
 
   /**

@@ -29,11 +29,12 @@ final class ArrivedStream implements Arrival {
 
   /**
    * The certificate says who calls; the address, only which of its pods. An address that the
-   * control plane gives to somebody else says nothing.
+   * control plane gives to somebody else says nothing, nor does that of a gateway between networks.
    */
   @Override
   public Party party(MeshView view) {
-    Workload workload = view.workload(request.client().getAddress());
+    Workload workload =
+        request.isFromElsewhere() ? null : view.workload(request.client().getAddress());
     return workload != null && workload.identity().equals(request.principal())
         ? Party.of(workload, request.client())
         : new Party("", "", null, request.client());

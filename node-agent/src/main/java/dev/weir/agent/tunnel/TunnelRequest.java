@@ -54,6 +54,13 @@ public final class TunnelRequest implements TunnelStream.Events {
     return client;
   }
 
+  /**
+   * Whether it came by a gateway from another network: then the caller's address is the gateway's.
+   */
+  public boolean isFromElsewhere() {
+    return request.network() != null;
+  }
+
   /** The pod's address that the tunnel came to. */
   public InetSocketAddress local() {
     return local;

@@ -14,8 +14,10 @@ import dev.weir.api.model.Authorization;
 import dev.weir.api.model.Authorization.Scope;
 import dev.weir.api.model.Authorizations;
 import dev.weir.api.model.Service;
+import dev.weir.api.model.Workload;
 import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
 import dev.weir.api.proto.discovery.Resource;
+import dev.weir.api.proto.workload.Address;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.net.InetAddress;
@@ -71,6 +73,55 @@ class XdsClientTest {
       control.send(List.of(), Meshes.pod("web-1", "web", "10.244.1.5", "web").uid());
       control.request();
       assertThat(client.current().endpoints(web, 80)).isEmpty();
+    }
+  }
+
+  private static Workload in(String network, Workload workload) {
+    Address address = Addresses.of(workload);
+    return Addresses.workload(
+        address.toBuilder()
+            .setWorkload(address.getWorkload().toBuilder().setNetwork(network))
+            .build());
+  }
+
+  @Test
+  void podsOfAnotherNetworkAreKnownAndCalledByNobody() throws Exception {
+    InetAddress shared = InetAddress.ofLiteral("10.244.1.5");
+    Workload here = in("east", Meshes.pod("here", "web", "10.244.1.5", "web"));
+    Workload there = in("west", Meshes.pod("there", "web", "10.244.1.5", "web"));
+    try (FakeControlPlane control = new FakeControlPlane(0);
+        XdsClient client =
+            XdsClient.open(
+                XdsOptions.of("127.0.0.1:" + control.port(), "node-1", "10.0.0.1", "test")
+                    .in("east"),
+                logs.room("xds"))) {
+      control.request();
+      control.send(
+          List.of(
+              FakeControlPlane.resource(web, "1"),
+              FakeControlPlane.resource(here, "1"),
+              FakeControlPlane.resource(there, "1")));
+      control.request();
+      assertThat(client.current().workload(shared)).isEqualTo(here);
+      assertThat(client.current().endpoints(web, 80))
+          .extracting(endpoint -> endpoint.workload().uid())
+          .containsExactly(here.uid());
+      assertThat(client.current().workload(there.uid())).isEqualTo(there);
+      assertThat(logged.toString(StandardCharsets.UTF_8))
+          .contains("pods of other networks are not called", "network=west own=east");
+
+      // It moves here, and away again.
+      control.send(
+          List.of(
+              FakeControlPlane.resource(
+                  in("east", Meshes.pod("there", "web", "10.244.1.6", "web")), "2")));
+      control.request();
+      assertThat(client.current().endpoints(web, 80)).hasSize(2);
+      control.send(List.of(FakeControlPlane.resource(there, "3")));
+      control.request();
+      assertThat(client.current().endpoints(web, 80)).hasSize(1);
+      assertThat(client.current().workload(InetAddress.ofLiteral("10.244.1.6"))).isNull();
+      assertThat(client.current().workload(shared)).isEqualTo(here);
     }
   }
 
