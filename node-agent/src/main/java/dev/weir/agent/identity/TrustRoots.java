@@ -1,10 +1,12 @@
 package dev.weir.agent.identity;
 
+import java.nio.ByteBuffer;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.security.cert.CertPathValidator;
 import java.security.cert.CertPathValidatorException;
 import java.security.cert.CertPathValidatorException.BasicReason;
+import java.security.cert.CertificateEncodingException;
 import java.security.cert.CertificateFactory;
 import java.security.cert.PKIXParameters;
 import java.security.cert.PKIXReason;
@@ -15,18 +17,50 @@ import java.util.ArrayList;
 import java.util.Date;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
-/** The roots that are trusted at one time: immutable. */
+/**
+ * The roots that are trusted at one time. What leads to them is remembered: the same few peers
+ * shake hands again and again, and to verify a chain anew costs as much as all the rest of a
+ * handshake.
+ */
 final class TrustRoots {
   static final TrustRoots NONE = new TrustRoots(0, List.of());
+
+  // Only what was verified comes in, some 2 KiB each.
+  private static final int MOST_KNOWN = 256;
+
+  /** Certificates as they were on the wire: two are the same if every byte is. */
+  private record Encoded(List<ByteBuffer> chain) {}
+
+  /** When a verified chain is in force: while all its certificates are. */
+  private record Validity(Instant from, Instant until) {
+    static Validity of(List<X509Certificate> chain) {
+      Instant from = Instant.MIN;
+      Instant until = Instant.MAX;
+      for (X509Certificate each : chain) {
+        Instant begins = each.getNotBefore().toInstant();
+        Instant ends = each.getNotAfter().toInstant();
+        from = begins.isAfter(from) ? begins : from;
+        until = ends.isBefore(until) ? ends : until;
+      }
+      return new Validity(from, until);
+    }
+
+    boolean contains(Instant now) {
+      return !now.isBefore(from) && !now.isAfter(until);
+    }
+  }
 
   private final long generation;
   private final List<X509Certificate> roots;
   private final @Nullable PKIXParameters parameters;
+  private final Map<Encoded, Validity> known = new ConcurrentHashMap<>();
 
   TrustRoots(long generation, List<X509Certificate> roots) {
     this.generation = generation;
@@ -75,24 +109,21 @@ final class TrustRoots {
 
   /** Whether a chain, leaf first, leads here now (RFC 5280 6). */
   void check(X509Certificate[] chain, Instant now) throws PeerRefused {
-    PKIXParameters known = parameters;
-    if (known == null) {
+    PKIXParameters trusted = parameters;
+    if (trusted == null) {
       throw new PeerRefused(PeerRefused.Cause.UNTRUSTED, "no root is trusted yet");
     }
     try {
-      List<X509Certificate> path = new ArrayList<>(chain.length);
-      for (X509Certificate each : chain) {
-        if (!roots.contains(each)) {
-          path.add(each);
-        }
+      Encoded encoded = encoded(chain);
+      Validity before = known.get(encoded);
+      if (before != null && before.contains(now)) {
+        return;
       }
-      PKIXParameters at = (PKIXParameters) known.clone();
-      at.setDate(Date.from(now));
-      CertPathValidator.getInstance("PKIX")
-          .validate(CertificateFactory.getInstance("X.509").generateCertPath(path), at);
-      if (path.isEmpty()) {
-        throw new PeerRefused(PeerRefused.Cause.WRONG_USAGE, "a root itself");
+      List<X509Certificate> path = verified(chain, trusted, now);
+      if (known.size() >= MOST_KNOWN) {
+        known.clear();
       }
+      known.put(encoded, Validity.of(path));
     } catch (CertPathValidatorException e) {
       throw refusal(e);
     } catch (GeneralSecurityException e) {
@@ -100,6 +131,34 @@ final class TrustRoots {
           ? refused
           : new PeerRefused(PeerRefused.Cause.MALFORMED, "its chain cannot be read", e);
     }
+  }
+
+  private static Encoded encoded(X509Certificate[] chain) throws CertificateEncodingException {
+    List<ByteBuffer> all = new ArrayList<>(chain.length);
+    for (X509Certificate each : chain) {
+      all.add(ByteBuffer.wrap(each.getEncoded()));
+    }
+    return new Encoded(all);
+  }
+
+  /** The path to a root, without the root. */
+  private List<X509Certificate> verified(
+      X509Certificate[] chain, PKIXParameters trusted, Instant now)
+      throws GeneralSecurityException {
+    List<X509Certificate> path = new ArrayList<>(chain.length);
+    for (X509Certificate each : chain) {
+      if (!roots.contains(each)) {
+        path.add(each);
+      }
+    }
+    PKIXParameters at = (PKIXParameters) trusted.clone();
+    at.setDate(Date.from(now));
+    CertPathValidator.getInstance("PKIX")
+        .validate(CertificateFactory.getInstance("X.509").generateCertPath(path), at);
+    if (path.isEmpty()) {
+      throw new PeerRefused(PeerRefused.Cause.WRONG_USAGE, "a root itself");
+    }
+    return path;
   }
 
   private static PeerRefused refusal(CertPathValidatorException e) {

@@ -4,7 +4,6 @@ import dev.weir.agent.fairness.Turnstile;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelException;
-import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelOption;
@@ -13,8 +12,11 @@ import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.channel.socket.ChannelOutputShutdownEvent;
 import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.unix.IntegerUnixChannelOption;
+import io.netty.channel.unix.Socket;
+import io.netty.channel.unix.UnixChannel;
 import io.netty.util.concurrent.Future;
 import java.io.IOException;
+import java.nio.channels.NotYetConnectedException;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -216,20 +218,14 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
       channel.close();
       return;
     }
-    ChannelFuture shut = channel.shutdownOutput();
-    if (shut.isDone()) {
-      shut(shut);
-    } else {
-      shut.addListener(this::shut);
-    }
-  }
-
-  private void shut(Future<? super Void> shutdown) {
-    outputEnded = true;
-    if (!shutdown.isSuccess()) {
+    try {
+      // The channel's own way makes an exception with its stack trace for every FIN. What both
+      // transports call their descriptor is the socket, which knows whether it is closed.
+      ((Socket) ((UnixChannel) channel).fd()).shutdown(false, true);
+      outputEnded = true;
+    } catch (IOException | NotYetConnectedException e) {
+      // It was reset meanwhile.
       relay.abort();
-    } else if (inputEnded) {
-      channel.close();
     }
   }
 
