@@ -100,7 +100,7 @@ final class PolicyCompilerTest {
             policy(
                 "q",
                 "shop",
-                "{from: [{principals: ['spiffe://cluster.local/ns/shop/sa/front', 'cluster.local/ns/pay/*', other.example/ns/a/sa/b]}]}"));
+                "{from: [{principals: ['spiffe://cluster.local/ns/shop/sa/front', 'spiffe://cluster.local/ns/pay/*', 'spiffe://other.example/ns/a/sa/b']}]}"));
     assertThat(model.workloads().values())
         .extracting(Workload::identity)
         .contains("spiffe://mesh.example/ns/shop/sa/default");
