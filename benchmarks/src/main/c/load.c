@@ -3,7 +3,7 @@
 //
 //   weir-load serve PORT                          echo of 'p' messages, checker of 'v' streams, source where asked by 'd', echo and end
 //                                                 where asked by 'q', sink of everything else
-//   weir-load rtt IP PORT SECONDS                 one connection, 64 bytes to and fro
+//   weir-load rtt IP PORT SECONDS [WARM]          one connection, 64 bytes to and fro
 //   weir-load stream IP PORT SECONDS [PARALLEL]   connections, as fast as they go, counted by the reader
 //   weir-load connect IP PORT PARALLEL SECONDS    new connections, one byte each way, closed by RST (no TIME_WAIT at the client)
 //   weir-load call IP PORT PARALLEL SECONDS       new connections, one byte each way, ended by the server (no TIME_WAIT at the client)
@@ -267,15 +267,15 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void rtt(const char *host, const char *port, double seconds)
+static void rtt(const char *host, const char *port, double seconds, double warm_seconds)
 {
 	double *took = malloc(MAX_SAMPLES * sizeof *took), end;
 	char message[MESSAGE];
 	int fd = dial_or_die(host, port);
 	size_t n = 0;
 	memset(message, 'p', sizeof message);
-	end = now() + seconds / 2;
-	for (int warm = 0; warm < 2000 && now() < end; warm++) {
+	end = now() + (warm_seconds > 0 ? warm_seconds : seconds / 2);
+	for (int warm = 0; (warm_seconds > 0 || warm < 2000) && now() < end; warm++) {
 		send_all(fd, message, MESSAGE);
 		if (read_full(fd, message, MESSAGE) < MESSAGE)
 			die("echo");
@@ -530,8 +530,8 @@ int main(int argc, char **argv)
 	}
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		serve(argv[2]);
-	else if (argc == 5 && !strcmp(argv[1], "rtt"))
-		rtt(argv[2], argv[3], atof(argv[4]));
+	else if ((argc == 5 || argc == 6) && !strcmp(argv[1], "rtt"))
+		rtt(argv[2], argv[3], atof(argv[4]), argc == 6 ? atof(argv[5]) : 0);
 	else if ((argc == 5 || argc == 6) && !strcmp(argv[1], "stream"))
 		stream(argv[2], argv[3], atof(argv[4]), argc == 6 ? atoi(argv[5]) : 1);
 	else if (argc == 6 && !strcmp(argv[1], "connect"))
@@ -547,7 +547,7 @@ int main(int argc, char **argv)
 	else if (argc == 6 && !strcmp(argv[1], "cold"))
 		cold(argv[2], argv[3], atof(argv[4]), atoi(argv[5]));
 	else {
-		fprintf(stderr, "usage: weir-load serve PORT | rtt IP PORT SECONDS | stream IP PORT SECONDS [PARALLEL] | connect|call IP PORT PARALLEL SECONDS"
+		fprintf(stderr, "usage: weir-load serve PORT | rtt IP PORT SECONDS [WARM] | stream IP PORT SECONDS [PARALLEL] | connect|call IP PORT PARALLEL SECONDS"
 				" | verify IP PORT BYTES fast|slow|ragged | hold IP PORT COUNT | slow IP PORT COUNT SECONDS"
 				" | cold IP PORT SECONDS TUNNEL-PORT\n");
 		return 2;

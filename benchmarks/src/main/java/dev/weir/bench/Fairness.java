@@ -7,7 +7,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 
 /**
@@ -16,8 +15,11 @@ import java.util.function.Consumer;
  * it is the machine's two cores and not the agent.
  */
 final class Fairness {
-  // The hog is at work before the victim is measured, and for a while after.
+  // Both are started at once and the victim begins to be measured later, when the hog is at work:
+  // beside a hog that has all processors, it takes seconds to start a program.
+  private static final double START_SECONDS = 2;
   private static final double HOG_TRAILS_SECONDS = 3;
+  private static final double WARM_SECONDS = 3;
 
   private enum Hog {
     NONE("alone", 0),
@@ -89,6 +91,7 @@ final class Fairness {
   void measure() throws IOException {
     Status.awaitEnrolled(weir, Set.of("victim", "victim-server", "hog", "hog-server"));
     Status status = Status.read(weir);
+    warm(status);
     for (int round = 1; round <= rounds; round++) {
       for (Hog hog : Hog.values()) {
         for (Side side : Side.values()) {
@@ -105,21 +108,35 @@ final class Fairness {
     }
   }
 
+  /** The agents' first seconds are those of their compilers, and not what is measured here. */
+  private void warm(Status status) throws IOException {
+    progress.accept("warming up");
+    for (Hog hog : List.of(Hog.BANDWIDTH, Hog.FLOOD)) {
+      Background<String> victim =
+          Background.start(() ->
+              weir.exec(
+                  "victim",
+                  List.of(
+                      load, "rtt", status.ip("victim-server"), "7002", number(WARM_SECONDS), "1")));
+      weir.exec("hog", hog.command(load, status.ip("hog-server"), number(WARM_SECONDS)));
+      victim.join();
+    }
+  }
+
   private void victim(Side side, Hog hog, String server, String hogServer) throws IOException {
-    // Warming up takes the victim up to half its time, starting it a moment.
-    double hogSeconds = hog.leadSeconds + seconds * 1.5 + HOG_TRAILS_SECONDS;
+    double warmSeconds = START_SECONDS + hog.leadSeconds;
+    double hogSeconds = warmSeconds + seconds + HOG_TRAILS_SECONDS;
+    double cpuBefore = agentsMillis();
+    long started = System.nanoTime();
+    Background<String> measured =
+        Background.start(() ->
+            weir.exec(
+                side.prefix + "victim",
+                List.of(load, "rtt", server, "7002", number(seconds), number(warmSeconds))));
     List<String> command = hog.command(load, hogServer, number(hogSeconds));
     Background<String> beside =
         command.isEmpty() ? null : Background.start(() -> weir.exec(side.prefix + "hog", command));
-    if (beside != null) {
-      LockSupport.parkNanos((long) (hog.leadSeconds * 1e9));
-    }
-    double cpuBefore = agentsMillis();
-    long started = System.nanoTime();
-    Json rtt =
-        Json.parse(
-            weir.exec(
-                side.prefix + "victim", List.of(load, "rtt", server, "7002", number(seconds))));
+    Json rtt = Json.parse(measured.join());
     double elapsed = (System.nanoTime() - started) / 1e9;
     if (side == Side.MESH) {
       samples.add(AGENTS_CPU, hog.title, (agentsMillis() - cpuBefore) / elapsed);

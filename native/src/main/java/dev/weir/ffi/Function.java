@@ -33,6 +33,7 @@ enum Function {
   SHUTDOWN("shutdown", Returns.STATUS),
   SOCKET("socket", Returns.STATUS),
   STATFS("statfs", Returns.STATUS),
+  SYSCALL("syscall", Returns.LONG_STATUS),
   UMOUNT2("umount2", Returns.STATUS),
   UNSHARE("unshare", Returns.STATUS),
   VSNPRINTF("vsnprintf", Returns.INT),

@@ -19,4 +19,6 @@ public interface Kernel {
   Netlink netlink();
 
   FilePages filePages();
+
+  Threads threads();
 }

@@ -8,6 +8,7 @@ final class LinuxKernel implements Kernel {
   private final Sockets sockets;
   private final Netlink netlink;
   private final FilePages filePages;
+  private final Threads threads;
 
   LinuxKernel(Calls calls) {
     Memory memory = new Memory(calls);
@@ -17,6 +18,7 @@ final class LinuxKernel implements Kernel {
     this.sockets = new LinuxSockets(calls, memory);
     this.bpf = new Libbpf(calls, memory);
     this.filePages = new LinuxFilePages(calls);
+    this.threads = new LinuxThreads(calls, memory);
   }
 
   @Override
@@ -47,5 +49,10 @@ final class LinuxKernel implements Kernel {
   @Override
   public FilePages filePages() {
     return filePages;
+  }
+
+  @Override
+  public Threads threads() {
+    return threads;
   }
 }

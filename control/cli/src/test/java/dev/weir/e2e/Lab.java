@@ -148,12 +148,17 @@ final class Lab implements AutoCloseable {
 
   /** TLS handshakes of tunnels so far that went well on a node, on either side. */
   long handshakes(String node) {
-    return AdminDoor.get(Path.of("/run/weir-lab", name, "nodes", node, "admin.sock"), "/metrics")
+    return metrics(node)
         .lines()
         .filter(line -> line.startsWith("weir_tunnel_handshakes_total{"))
         .filter(line -> line.contains("result=\"done\""))
         .mapToLong(line -> Long.parseLong(line.substring(line.lastIndexOf(' ') + 1)))
         .sum();
+  }
+
+  /** What a node's agent would answer to a scrape. */
+  String metrics(String node) {
+    return AdminDoor.get(Path.of("/run/weir-lab", name, "nodes", node, "admin.sock"), "/metrics");
   }
 
   /** Runs a command in a node's network namespace; its standard output. */

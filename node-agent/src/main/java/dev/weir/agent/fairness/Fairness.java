@@ -21,6 +21,8 @@ public final class Fairness implements MetricSource, AutoCloseable {
   private final Limits limits;
   private final MemoryWatch watch;
   private final Map<EventLoop, Turns> turns = new ConcurrentHashMap<>();
+  private final LoopTimes times = LoopTimes.ofThisProcess();
+  private final Map<EventLoop, Long> hadBefore = new HashMap<>();
   private final Set<PodAccount> accounts = ConcurrentHashMap.newKeySet();
 
   /**
@@ -70,7 +72,8 @@ public final class Fairness implements MetricSource, AutoCloseable {
     return watch.usedBytes();
   }
 
-  public List<PodUsage> usage() {
+  public synchronized List<PodUsage> usage() {
+    turns.forEach(this::bill);
     // One that was opted out and in again has two accounts while old connections last.
     Map<String, PodUsage> byPod = new HashMap<>();
     for (PodAccount account : accounts) {
@@ -80,6 +83,25 @@ public final class Fairness implements MetricSource, AutoCloseable {
     List<PodUsage> all = new ArrayList<>(byPod.values());
     all.sort(Comparator.comparing(PodUsage::namespace).thenComparing(PodUsage::name));
     return all;
+  }
+
+  /** What a loop's clock measured is spread over what its thread had of a processor. */
+  private void bill(EventLoop loop, Turns of) {
+    Map<Share, Long> worked = new HashMap<>();
+    long sum = 0;
+    for (PodAccount account : accounts) {
+      Share share = account.known(loop);
+      if (share != null) {
+        long since = share.workedSince();
+        worked.put(share, since);
+        sum += since;
+      }
+    }
+    long had = times.cpuNanos(of.thread());
+    long before = hadBefore.getOrDefault(loop, 0L);
+    double part = had < 0 || sum <= had - before ? 1 : (double) (had - before) / sum;
+    hadBefore.put(loop, had);
+    worked.forEach((share, since) -> share.bill(since, part));
   }
 
   @Override

@@ -143,9 +143,16 @@ public final class PodAccount {
 
   // ---- who looks
 
+  /** The pod's turns on an event loop, if it has had any. */
+  @Nullable Share known(EventLoop loop) {
+    return shares.get(loop);
+  }
+
   PodUsage usage() {
+    long cpuNanos = 0;
     long[] sums = new long[Share.COUNTERS];
     for (Share share : shares.values()) {
+      cpuNanos += share.cpuNanos();
       for (int i = 0; i < sums.length; i++) {
         sums[i] += share.count(i);
       }
@@ -157,7 +164,7 @@ public final class PodAccount {
         now.namespace(),
         now.name(),
         now.settings().weight(),
-        sums[Share.CPU],
+        cpuNanos,
         sums[Share.IN],
         sums[Share.OUT],
         connections.get(),

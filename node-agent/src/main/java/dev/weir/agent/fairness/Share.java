@@ -12,6 +12,12 @@ public final class Share {
   // Beyond it a pod is asked for more than it will be given in seconds.
   static final int MOST_HELD = 4096;
 
+  /**
+   * Quanta that a pod pays back at most. Work that took longer was not itself long: its thread had
+   * no processor meanwhile, as happens on a busy node, and that is nobody's debt.
+   */
+  private static final int MOST_OWED = 4;
+
   /** Waits are counted by powers of two microseconds; the last one takes all from 4 s up. */
   static final int WAITS = 23;
 
@@ -57,6 +63,9 @@ public final class Share {
   private final AtomicLongArray counters = new AtomicLongArray(COUNTERS);
   private long left;
   private long lastRound;
+  // Of who asks for accounts, under their lock.
+  private long workedBefore;
+  private long cpuNanos;
 
   Share(PodAccount account, Turns turns) {
     this.account = account;
@@ -159,6 +168,7 @@ public final class Share {
   void refill(long round) {
     if (round != lastRound) {
       long quantum = account.quantum();
+      left = Math.max(left, -MOST_OWED * quantum);
       left = Math.min(quantum, left + quantum * Math.min(round - lastRound, 1_000_000));
       lastRound = round;
     }
@@ -177,6 +187,21 @@ public final class Share {
     long micros = nanos / 1000;
     add(WAITED, micros);
     add(FIRST_WAIT + Math.min(WAITS - 1, Long.SIZE - Long.numberOfLeadingZeros(micros)), 1);
+  }
+
+  /** Time of work since it was asked for last. */
+  long workedSince() {
+    return counters.get(CPU) - workedBefore;
+  }
+
+  /** Bills that much of it: what it had of a processor. */
+  void bill(long worked, double part) {
+    workedBefore += worked;
+    cpuNanos += (long) (worked * part);
+  }
+
+  long cpuNanos() {
+    return cpuNanos;
   }
 
   /** Bytes towards the pod. */

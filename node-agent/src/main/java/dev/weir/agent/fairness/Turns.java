@@ -34,6 +34,7 @@ final class Turns {
   private final ArrayDeque<Share> waiting = new ArrayDeque<>();
   private final Runnable roundEnds = this::roundEnds;
   private final Runnable serve = this::serve;
+  private volatile String thread = "";
   private boolean open;
   private long round = 1;
   private long roundBegan;
@@ -86,10 +87,18 @@ final class Turns {
 
   private void open(long at) {
     if (!open) {
+      if (round == 1) {
+        thread = Thread.currentThread().getName();
+      }
       open = true;
       roundBegan = at;
       afterThisRound.execute(roundEnds);
     }
+  }
+
+  /** The loop's thread, once it has done anything. Any thread. */
+  String thread() {
+    return thread;
   }
 
   /** How long whatever begins now has waited at least, while others of the round had theirs. */

@@ -75,6 +75,16 @@ final class TurnsTest {
   }
 
   @Test
+  void whoLostTheProcessorOwesLittle() {
+    offer(hog, "hog", 1, 1_000 * QUANTUM);
+    offer(hog, "hog", 1, 1_000);
+    for (int round = 0; round < 7; round++) {
+      loop.finishRound();
+    }
+    assertThat(loop.done).hasSize(2);
+  }
+
+  @Test
   void aWeightIsAShareOfTheTime() {
     Share heavy = loop.share("heavy", 300);
     offer(hog, "hog", 400, QUANTUM / 4);

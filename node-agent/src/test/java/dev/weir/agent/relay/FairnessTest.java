@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.StandardProtocolFamily;
+import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
@@ -101,7 +102,12 @@ final class FairnessTest {
       for (int i = 0; i < 40; i++) {
         SocketChannel client = pods.connect();
         open.add(client);
-        open.add(listener.accept());
+        SocketChannel server = listener.accept();
+        open.add(server);
+        // Else the kernel alone holds megabytes of each, and the machine's limit on that is soon
+        // met.
+        client.setOption(StandardSocketOptions.SO_SNDBUF, 16 * 1024);
+        server.setOption(StandardSocketOptions.SO_RCVBUF, 4 * 1024);
         client.configureBlocking(false);
       }
       // Nobody reads at the other end, so what is written stays with the agent.
