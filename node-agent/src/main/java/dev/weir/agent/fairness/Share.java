@@ -168,8 +168,13 @@ public final class Share {
   void refill(long round) {
     if (round != lastRound) {
       long quantum = account.quantum();
-      left = Math.max(left, -MOST_OWED * quantum);
-      left = Math.min(quantum, left + quantum * Math.min(round - lastRound, 1_000_000));
+      if (turns.lastWasShared()) {
+        left = Math.max(left, -MOST_OWED * quantum);
+        left = Math.min(quantum, left + quantum * Math.min(round - lastRound, 1_000_000));
+      } else {
+        // What it used too much it took from nobody; to pay it back would be to turn idle.
+        left = quantum;
+      }
       lastRound = round;
     }
   }

@@ -40,6 +40,9 @@ final class Turns {
   private long roundBegan;
   private @Nullable Share running;
   private long since;
+  private @Nullable Share firstOfRound;
+  private boolean several;
+  private boolean lastWasShared;
 
   /**
    * @param now runs a task in this round
@@ -67,6 +70,7 @@ final class Turns {
     open(at);
     running = share;
     since = at;
+    seen(share);
     share.refill(round);
     return outer;
   }
@@ -129,7 +133,21 @@ final class Turns {
     return round;
   }
 
+  private void seen(Share share) {
+    if (firstOfRound == null) {
+      firstOfRound = share;
+    } else if (firstOfRound != share) {
+      several = true;
+    }
+  }
+
+  /** Whether more than one pod had anything to do in the last round. */
+  boolean lastWasShared() {
+    return lastWasShared;
+  }
+
   void waits(Share share) {
+    seen(share);
     waiting.add(share);
     open(nanoClock.getAsLong());
   }
@@ -137,6 +155,9 @@ final class Turns {
   private void roundEnds() {
     open = false;
     round++;
+    lastWasShared = several || waiting.size() > 1;
+    several = false;
+    firstOfRound = null;
     if (!waiting.isEmpty()) {
       now.execute(serve);
     }
