@@ -16,7 +16,8 @@ public final class PodAccount {
   private final Fairness fairness;
   private final Supplier<Pod> pod;
   private final Buffers buffers;
-  private final Rate handshakeRate;
+  private final Rate servedRate;
+  private final Rate calledRate;
   private final Map<EventLoop, Share> shares = new ConcurrentHashMap<>();
   private final AtomicInteger connections = new AtomicInteger();
   private final AtomicInteger streams = new AtomicInteger();
@@ -38,7 +39,8 @@ public final class PodAccount {
     this.fairness = fairness;
     this.pod = pod;
     this.buffers = buffers;
-    this.handshakeRate = new Rate(fairness.limits().handshakes(), now);
+    this.servedRate = new Rate(fairness.limits().handshakes(), now);
+    this.calledRate = new Rate(fairness.limits().handshakes(), now);
   }
 
   public Pod pod() {
@@ -86,12 +88,19 @@ public final class PodAccount {
     streams.decrementAndGet();
   }
 
-  /** Whether one more handshake may be made for the pod; null if so, and then it counts. */
-  public @Nullable Refusal handshake() {
+  /**
+   * Whether one more handshake may be made for the pod; null if so, and then it counts. Those that
+   * come to it and those that it begins have a rate each: a flood does not keep it from calling.
+   *
+   * @param serving it comes to the pod
+   * @param first nothing else is under way with the peer, so it is not the one that floods: the
+   *     rate does not hold it up
+   */
+  public @Nullable Refusal handshake(boolean serving, boolean first) {
     if (fairness.isTight()) {
       return shed(Refusal.OVERLOAD_MEMORY);
     }
-    if (!handshakeRate.take(System.nanoTime())) {
+    if (!(serving ? servedRate : calledRate).take(System.nanoTime()) && !first) {
       return shed(Refusal.OVERLOAD_HANDSHAKES);
     }
     handshakes.increment();

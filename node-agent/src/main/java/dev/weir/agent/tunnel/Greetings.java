@@ -59,6 +59,11 @@ final class Greetings {
     this.most = most;
   }
 
+  /** Whether the source has a handshake under way. */
+  boolean isGreeting(InetAddress source) {
+    return bySource.containsKey(source);
+  }
+
   Entry begun(InetAddress source, SocketChannel channel) {
     Entry entry = new Entry(source, channel);
     bySource.computeIfAbsent(source, _ -> new LinkedHashSet<>()).add(entry);

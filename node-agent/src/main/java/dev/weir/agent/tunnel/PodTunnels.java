@@ -135,17 +135,15 @@ public final class PodTunnels {
       channel.unsafe().closeForcibly();
       return;
     }
-    Refusal shed = account.handshake();
+    Greetings here = greetings.computeIfAbsent(loop, _ -> new Greetings(MOST_GREETING));
+    Refusal shed = account.handshake(true, !here.isGreeting(remote.getAddress()));
     if (shed != null) {
       channel.unsafe().closeForcibly();
       tunnels.count(true, Tunnels.Handshake.OVERLOAD);
       tunnels.refused(pod(), Tunnels.Handshake.OVERLOAD, shed, remote.toString(), shed.label());
       return;
     }
-    Greetings.Entry entry =
-        greetings
-            .computeIfAbsent(loop, _ -> new Greetings(MOST_GREETING))
-            .begun(remote.getAddress(), channel);
+    Greetings.Entry entry = here.begun(remote.getAddress(), channel);
     tunnels
         .identities()
         .obtain(

@@ -95,7 +95,7 @@ final class TunnelPeer {
   private void connectIfNeeded() {
     while (connecting < HANDSHAKES && connecting * TunnelTuning.STREAMS < waiting.size()) {
       connecting++;
-      Refusal shed = pod.account().handshake();
+      Refusal shed = pod.account().handshake(false, false);
       if (shed != null) {
         failed(Tunnels.Handshake.OVERLOAD, shed, "no handshake for the pod now: " + shed.label());
         return;
