@@ -234,8 +234,7 @@ final class Agent implements AutoCloseable {
 
   /**
    * A small message must not wait until a busy node's other programs have had their three
-   * milliseconds each: beside 16 streams of a neighbour, on two cores, the median round trip took
-   * 7.1 ms with the kernel's slices and 1.0 to 2.6 ms with these, and the streams were no slower.
+   * milliseconds each. Whoever asks for short slices gets no more of a processor, but sooner.
    */
   private static ThreadFactory loopThreads(Kernel kernel) {
     ThreadFactory named = Thread.ofPlatform().daemon().name("loop-", 0).factory();

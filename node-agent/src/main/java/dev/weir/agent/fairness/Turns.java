@@ -16,8 +16,8 @@ import org.jspecify.annotations.Nullable;
  * scheduler. What comes later in the round waits, and is served in later rounds, where the sockets
  * of all others were looked at in between. So whoever has little to do never waits for more than a
  * quantum of each busy neighbour, and the piece that exceeded it: what a pod used too much it has
- * less of in the next rounds. A pod that is alone is held up by nothing but one look at the sockets
- * a quantum.
+ * less of in the next rounds, if anyone else was there to miss it. A pod that is alone is held up
+ * by nothing but one look at the sockets a quantum.
  *
  * <p>Owned by the loop.
  */
