@@ -61,18 +61,7 @@ final class HostilePeersTest {
 
   @AfterEach
   void nothingIsHeldWhenAllHasEnded() {
-    try {
-      pods.relays.abortAll();
-      await()
-          .atMost(Duration.ofSeconds(10))
-          .untilAsserted(() -> {
-            assertThat(pods.relays.liveCount()).as("open connections").isZero();
-            assertThat(pods.tunnels.count()).as("open tunnels").isZero();
-            assertThat(pods.allocator.pinnedDirectMemory()).as("bytes in buffers").isZero();
-          });
-    } finally {
-      pods.close();
-    }
+    pods.endHoldingNothing();
   }
 
   private long counter(String series) {

@@ -17,7 +17,6 @@ import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -39,18 +38,7 @@ final class TunnelledTest {
 
   @AfterEach
   void nothingIsHeldWhenAllHasEnded() {
-    try {
-      pods.relays.abortAll();
-      await()
-          .atMost(Duration.ofSeconds(10))
-          .untilAsserted(() -> {
-            assertThat(pods.relays.liveCount()).as("open connections").isZero();
-            assertThat(pods.tunnels.count()).as("open tunnels").isZero();
-            assertThat(pods.allocator.pinnedDirectMemory()).as("bytes in buffers").isZero();
-          });
-    } finally {
-      pods.close();
-    }
+    pods.endHoldingNothing();
   }
 
   private static void say(SocketChannel from, SocketChannel to, String text) throws IOException {

@@ -1,5 +1,6 @@
 package dev.weir.agent.relay;
 
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.authz.Authz;
@@ -375,6 +376,22 @@ public final class TwoPods implements AutoCloseable {
             throw new UncheckedIOException(e);
           }
         });
+  }
+
+  /** Aborts what is open, sees that nothing of it is held, and closes. */
+  void endHoldingNothing() {
+    try {
+      relays.abortAll();
+      await()
+          .atMost(Duration.ofSeconds(10))
+          .untilAsserted(() -> {
+            assertThat(relays.liveCount()).as("open connections").isZero();
+            assertThat(tunnels.count()).as("open tunnels").isZero();
+            assertThat(allocator.pinnedDirectMemory()).as("bytes in buffers").isZero();
+          });
+    } finally {
+      close();
+    }
   }
 
   @Override
