@@ -21,7 +21,14 @@ final class MeshLab implements ParameterResolver, ExecutionCondition, TestWatche
         .getRoot()
         .getStore(KEY)
         .computeIfAbsent(
-            "lab", key -> Lab.up("e2e", Lab.yaml("mesh.yaml"), "--nodes", "2"), Lab.class);
+            "lab",
+            key ->
+                Lab.up(
+                    "e2e",
+                    Lab.yaml("mesh.yaml") + "---\n" + Lab.yaml("introduced.yaml"),
+                    "--nodes",
+                    "2"),
+            Lab.class);
   }
 
   @Override

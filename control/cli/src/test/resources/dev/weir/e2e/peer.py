@@ -91,12 +91,12 @@ def serve_one(sock, peer):
         print("serve: %s: %s" % (peer, e), file=sys.stderr, flush=True)
 
 
-def serve(port):
+def serve(port, one=serve_one):
     listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=512)
     print("listening on %d" % port, flush=True)
     while True:
         sock, peer = listener.accept()
-        threading.Thread(target=serve_one, args=(sock, peer), daemon=True).start()
+        threading.Thread(target=one, args=(sock, peer), daemon=True).start()
 
 
 def udp_serve(port):
@@ -106,6 +106,53 @@ def udp_serve(port):
     while True:
         data, peer = sock.recvfrom(2048)
         sock.sendto(("FROM %s " % peer[0].replace("::ffff:", "")).encode() + data, peer)
+
+
+def read_exactly(sock, count):
+    data = b""
+    while len(data) < count:
+        piece = recv(sock, count - len(data))
+        if not piece:
+            raise ConnectionError("the end after %d of %d bytes" % (len(data), count))
+        data += piece
+    return data
+
+
+def introduction(sock):
+    """A PROXY protocol header, version 2: who calls, by address and by name. Anything else is an error."""
+    start = read_exactly(sock, 16)
+    if start[:13] != b"\r\n\r\n\0\r\nQUIT\n\x21" or start[13] not in (0x11, 0x21):
+        raise ValueError("no PROXY header of a TCP connection: %s" % start.hex())
+    rest = read_exactly(sock, struct.unpack("!H", start[14:])[0])
+    family, size = (socket.AF_INET, 4) if start[13] == 0x11 else (socket.AF_INET6, 16)
+    client, asked = rest[:size], rest[size : 2 * size]
+    client_port, asked_port = struct.unpack("!HH", rest[2 * size : 2 * size + 4])
+    told, at = {}, 2 * size + 4
+    while at < len(rest):
+        kind, length = struct.unpack("!BH", rest[at : at + 3])
+        told["%02x" % kind] = rest[at + 3 : at + 3 + length].decode()
+        at += 3 + length
+    return {
+        "client": socket.inet_ntop(family, client),
+        "clientPort": client_port,
+        "asked": socket.inet_ntop(family, asked),
+        "askedPort": asked_port,
+        "told": told,
+    }
+
+
+def serve_introduced(sock, peer):
+    """What a program behind an application tunnel saw, to whoever calls it."""
+    try:
+        sock.settimeout(PATIENCE)
+        seen = introduction(sock)
+        seen["from"] = peer[0].replace("::ffff:", "")
+        seen["heard"] = read_line(sock)
+        sock.sendall((json.dumps(seen) + "\n").encode())
+    except (OSError, ValueError) as e:
+        print("serve: %s: %s" % (peer, e), file=sys.stderr, flush=True)
+    finally:
+        sock.close()
 
 
 def addresses(host, port, family):
@@ -305,6 +352,14 @@ def case_bound(case):
     return {"seen": read_line(sock).split()[1]}
 
 
+def case_introduced(case):
+    """Calls a program behind an application tunnel: what it was told, beside what the caller knows of itself."""
+    sock, _ = dial(case)
+    sock.sendall(b"hello\n")
+    seen = json.loads(read_line(sock))
+    return {"seen": seen, "ownPort": sock.getsockname()[1]}
+
+
 def case_udp(case):
     family, address = addresses(case["host"], case["port"], case["family"])
     sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -434,6 +489,8 @@ if __name__ == "__main__":
             threading.Thread(target=serve, args=(int(port),), daemon=True).start()
         threading.Thread(target=udp_serve, args=(int(sys.argv[2]),), daemon=True).start()
         serve(int(sys.argv[-1]))
+    elif sys.argv[1] == "introduced":
+        serve(int(sys.argv[2]), serve_introduced)
     elif sys.argv[1] == "attend":
         attend()
     elif sys.argv[1] == "hold":

@@ -191,12 +191,16 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
       return;
     }
     Service service = route.service();
+    // Captured clients call from loopback; the other side believes a port only with the address
+    // that the tunnel comes from.
+    InetAddress source = sourceFor(address.getAddress());
+    int port = arrival.client().getPort();
     pod.tunnels()
         .open(
             loop,
             workload,
             address,
-            arrival.client(),
+            source == null ? arrival.client() : new InetSocketAddress(source, port),
             service == null ? null : service.hostname(),
             this);
   }
