@@ -204,6 +204,7 @@ final class Agent implements AutoCloseable {
                   capture::joining,
                   capture.flows()::refresh,
                   wallet::certificates,
+                  wallet::crl,
                   transport.name(),
                   this::notReady,
                   this::standing,

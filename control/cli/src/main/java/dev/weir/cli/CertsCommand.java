@@ -19,6 +19,7 @@ import picocli.CommandLine.Parameters;
     mixinStandardHelpOptions = true,
     description = {
       "Show the identities of each node's pods: certificates, when they expire and are renewed, what is wrong.",
+      "A certificate is revoked by its serial number, in a CRL that agents read (--crl); see docs/ARCHITECTURE.md.",
       "Ends with 1 where an identity has no certificate that is valid, or an agent does not answer."
     },
     footer = {
@@ -30,6 +31,7 @@ import picocli.CommandLine.Parameters;
     })
 final class CertsCommand implements Callable<Integer> {
   private static final String VALID = "Available";
+  private static final String REVOKED = "revoked";
 
   @Mixin LabOption lab = new LabOption();
   @Mixin FormatOption format = new FormatOption();
@@ -142,16 +144,16 @@ final class CertsCommand implements Callable<Integer> {
   /** A failure to get a certificate, what holds meanwhile, and what to do. */
   static String trouble(String identity, Json about) {
     String error = about.get("lastError").isNull() ? "error" : "lastError";
+    String cause = about.get("cause").text();
     String expires = about.get("expirationTime").text();
-    return identity
-        + ": "
-        + about.get("cause").text()
-        + ": "
-        + about.get(error).text()
-        + (expires.isEmpty()
+    String meanwhile =
+        expires.isEmpty()
             ? "; it has no certificate"
-            : "; its certificate holds until " + expires)
-        + hint(about.get("cause").text());
+            : cause.equals(REVOKED)
+                ? "; its pods neither call nor are called through tunnels until it is renewed, "
+                    + about.get("nextRotation").text()
+                : "; its certificate holds until " + expires;
+    return identity + ": " + cause + ": " + about.get(error).text() + meanwhile + hint(cause);
   }
 
   private static String hint(String cause) {
@@ -165,6 +167,7 @@ final class CertsCommand implements Callable<Integer> {
               "the agent's token must be a current one of audience istio-ca; `weir lab logs control` says more";
           case "not-allowed" ->
               "does the control plane know the pod on this node? `weir lab logs control` says more";
+          case REVOKED -> "a restart of the agent gets another one at once";
           case "clock" -> "compare the clocks of node and control plane";
           case "bad-answer", "wrong-identity", "unusable" ->
               "is that Weir's CA at all? `weir lab logs control`";

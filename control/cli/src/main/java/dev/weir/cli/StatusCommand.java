@@ -149,6 +149,16 @@ final class StatusCommand implements Callable<Integer> {
             .append(CertsCommand.trouble(trouble.get("identity").text(), trouble))
             .append('\n');
       }
+      String crl = node.get("crl").get("problem").text();
+      if (!crl.isEmpty()) {
+        errors
+            .append(name)
+            .append(": CRL ")
+            .append(node.get("crl").get("file").text())
+            .append(": ")
+            .append(crl)
+            .append('\n');
+      }
       for (Json pod : node.get("pods").items()) {
         List<String> ips = pod.get("ips").items().stream().map(Json::text).toList();
         List<Object> cells =

@@ -3,6 +3,10 @@ package dev.weir.e2e;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.api.json.Json;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -17,6 +21,7 @@ import org.junit.jupiter.api.extension.ConditionEvaluationResult;
 import org.junit.jupiter.api.extension.ExecutionCondition;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.extension.ExtensionContext;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Certificates that change under load between nodes. */
 @ExtendWith(RotationIT.OnThisMachine.class)
@@ -24,7 +29,10 @@ final class RotationIT {
   private static final String IDENTITY = "spiffe://cluster.local/ns/e2e/sa/default";
   private static final List<String> NODES = List.of("node-1", "node-2");
   private static final Duration LIFE = Duration.ofSeconds(60);
+  private static final String RECIPE = "```\nserial=";
   private static Lab lab;
+
+  @TempDir static Path folder;
 
   static final class OnThisMachine implements ExecutionCondition {
     @Override
@@ -40,7 +48,8 @@ final class RotationIT {
             "rotation",
             Lab.yaml("mesh.yaml") + "---\n" + Lab.yaml("upgrade.yaml"),
             "--cert-ttl",
-            LIFE.toSeconds() + "s");
+            LIFE.toSeconds() + "s",
+            "--agent-arg=--crl=" + folder.resolve("crl.pem"));
   }
 
   @AfterAll
@@ -100,6 +109,81 @@ final class RotationIT {
           .contains("requests in")
           .doesNotContain("Socket errors")
           .doesNotContain("Non-2xx");
+    }
+  }
+
+  @Test
+  void whoIsRevokedIsCutOffUntilItHasAnotherCertificate() {
+    assertThat(WeirCommand.run("status", "--name", lab.name()).out())
+        .contains("node-1: CRL " + folder.resolve("crl.pem") + ": there is no such file");
+    Waiting.within(
+        60, "a certificate of the caller that is not about to be renewed", () -> stands("node-1"));
+    Waiting.until(
+        "a certificate of the called",
+        () -> lab.certificate("node-2", IDENTITY).get("state").text().equals("Available"));
+    Json talk = Cases.of("talk", "in-c", 80);
+    long refused = lab.refusals("node-2", "revoked");
+    try (var held = lab.hold("in-a", "in-c", 80, "v4")) {
+      assertThat(held.say("before")).isEqualTo("before");
+      String serial = lab.certificate("node-1", IDENTITY).get("serial").text();
+      revoke(serial);
+      Waiting.until(
+          "the live connection of a revoked caller to end", () -> !held.say("on").equals("on"));
+      assertThat(lab.one("in-a", Cases.of("connect", "in-c", 80)).get("ends").text())
+          .as("a new connection\n" + lab.logs())
+          .isEqualTo("ECONNRESET");
+
+      Waiting.until(
+          "its own node to say so",
+          () -> lab.certificate("node-1", IDENTITY).get("state").text().equals("Revoked"));
+      WeirCommand.Outcome certs = lab.certs();
+      assertThat(certs.status()).isEqualTo(1);
+      assertThat(certs.out()).contains("Revoked").contains("the CRL names serial " + serial);
+      assertThat(lab.refusals("node-2", "revoked")).isGreaterThanOrEqualTo(refused + 2);
+      assertThat(WeirCommand.run("status", "--name", lab.name()).out())
+          .contains("revoked")
+          .doesNotContain(": CRL ");
+      assertThat(lab.metrics("node-2"))
+          .contains("weir_cert_revoked 1")
+          .containsPattern("weir_tunnels_revoked_total [1-9]")
+          .containsPattern(
+              "weir_tunnel_handshakes_total\\{side=\"server\",result=\"revoked\"} [1-9]");
+      assertThat(lab.logs())
+          .contains("tunnel ended: the peer's certificate is revoked")
+          .contains("refused-by-peer");
+    }
+
+    lab.lab("agent", "node-1", "restart").ok();
+    Waiting.until(
+        "another certificate to be taken", () -> lab.one("in-a", talk).get("echoed").isTrue());
+    assertThat(lab.certs().ok().out()).doesNotContain("Revoked");
+  }
+
+  private static boolean stands(String node) {
+    Json certificate = lab.certificate(node, IDENTITY);
+    String renewed = certificate.get("nextRotation").text();
+    return certificate.get("state").text().equals("Available")
+        && !renewed.equals("now")
+        && Instant.parse(renewed).isAfter(Instant.now().plusSeconds(18));
+  }
+
+  /** As docs/ARCHITECTURE.md tells people to. */
+  private static void revoke(String serial) {
+    try {
+      for (String file : List.of("ca.key", "ca.crt")) {
+        Files.copy(
+            Path.of("/run/weir-lab", lab.name(), "control", "ca", file), folder.resolve(file));
+      }
+      String docs = Files.readString(WeirCommand.home().resolve("docs/ARCHITECTURE.md"));
+      int from = docs.indexOf(RECIPE);
+      assertThat(from).as("the recipe in the docs").isPositive();
+      String recipe = docs.substring(from + RECIPE.length(), docs.indexOf("```", from + 3));
+      String told = recipe.replaceFirst("^\\w+", serial);
+      WeirCommand.process(
+              List.of("bash", "-c", "set -e; cd '%s'; serial=%s".formatted(folder, told)))
+          .ok();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 

@@ -8,11 +8,13 @@ import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.XdsState;
 import dev.weir.agent.fairness.Fairness;
 import dev.weir.agent.identity.CertificateReport;
+import dev.weir.agent.identity.CrlReport;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.telemetry.Telemetry;
 import java.util.List;
 import java.util.function.Function;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Whom the admin door asks; each is called on the admin thread.
@@ -21,6 +23,7 @@ import java.util.function.Supplier;
  * @param listeners the addresses on which a pod is served
  * @param refreshFlows brings the byte counters of kernel flows up to date
  * @param certificates how each identity stands
+ * @param crl null where the agent was started without
  * @param notReady why the agent is not ready, each a few words; empty where it is
  * @param standing how far the agent is in its life
  * @param quit begins an orderly end of the process
@@ -37,6 +40,7 @@ public record AdminSources(
     Supplier<Joining> joining,
     Runnable refreshFlows,
     Supplier<List<CertificateReport>> certificates,
+    Supplier<@Nullable CrlReport> crl,
     String transport,
     Supplier<List<String>> notReady,
     Supplier<Standing> standing,

@@ -1,6 +1,7 @@
 package dev.weir.agent.admin;
 
 import dev.weir.agent.identity.CertificateReport;
+import dev.weir.agent.identity.CrlReport;
 import dev.weir.api.json.Json;
 import java.nio.charset.StandardCharsets;
 import java.security.cert.CertificateEncodingException;
@@ -10,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Comparator;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** Certificates, for {@code weir certs} and for istioctl. */
 final class CertificatePage {
@@ -49,13 +51,15 @@ final class CertificatePage {
   static Json troubles(List<CertificateReport> certificates) {
     List<Json> all = new ArrayList<>();
     for (CertificateReport each : sorted(certificates)) {
-      if (each.failures() > 0) {
+      if (!each.lastCause().isEmpty()) {
+        Instant next = each.nextAttempt();
         all.add(
             Json.object()
                 .with("identity", each.identity())
                 .with("state", each.state().word())
                 .with("cause", each.lastCause())
                 .with("error", each.lastError())
+                .with("nextRotation", next == null ? "now" : next.toString())
                 .with(
                     "expirationTime",
                     each.chain().isEmpty()
@@ -65,6 +69,16 @@ final class CertificatePage {
       }
     }
     return Json.of(all);
+  }
+
+  static Json crl(@Nullable CrlReport crl) {
+    return crl == null
+        ? Json.object().build()
+        : Json.object()
+            .with("file", crl.file().toString())
+            .with("names", crl.names())
+            .with("problem", crl.problem())
+            .build();
   }
 
   /** As ztunnel dumps it: PEM in base64. */

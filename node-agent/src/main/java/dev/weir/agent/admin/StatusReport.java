@@ -50,6 +50,7 @@ final class StatusReport {
         .with("policies", policies())
         .with("xds", xds(sources.xds().get()))
         .with("certificates", CertificatePage.troubles(sources.certificates().get()))
+        .with("crl", CertificatePage.crl(sources.crl().get()))
         .build();
   }
 

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param roots that are trusted now
  * @param nextAttempt when the next certificate is asked for; null while one is being asked for
  * @param failures in a row
- * @param lastCause of the last failure in a row, empty where the last request did well
+ * @param lastCause of the last failure in a row, or {@code revoked}; empty where all is well
  */
 public record CertificateReport(
     String identity,
@@ -36,7 +36,9 @@ public record CertificateReport(
     INITIALIZING("Initializing"),
     AVAILABLE("Available"),
     UNAVAILABLE("Unavailable"),
-    EXPIRED("Expired");
+    EXPIRED("Expired"),
+    /** The CRL names it, so nobody who reads the CRL takes it. */
+    REVOKED("Revoked");
 
     private final String word;
 

@@ -28,6 +28,7 @@ final class Revocations {
   private String seen = "absent";
   private Set<String> knownIssuers = Set.of();
   private volatile Set<Named> revoked = Set.of();
+  private volatile String problem = "";
 
   Revocations(Path file, Log log) {
     this.file = file;
@@ -41,8 +42,8 @@ final class Revocations {
             new Named(certificate.getIssuerX500Principal(), certificate.getSerialNumber()));
   }
 
-  int count() {
-    return revoked.size();
+  CrlReport report() {
+    return new CrlReport(file, revoked.size(), problem);
   }
 
   /** Whether other certificates are revoked than before. On the identity thread. */
@@ -56,21 +57,31 @@ final class Revocations {
     seen = now;
     knownIssuers = names;
     if (now.equals("absent")) {
+      problem = "there is no such file; what it named before stays revoked";
       log.warn("there is no CRL; what it named before stays revoked", "file", file);
       return false;
     }
     Set<Named> all = new HashSet<>();
     try {
+      String doubt = "";
       for (var each :
           CertificateFactory.getInstance("X.509")
               .generateCRLs(new ByteArrayInputStream(PemFile.read(file)))) {
-        if (each instanceof X509CRL list && isSigned(list, issuers)) {
+        if (each instanceof X509CRL list) {
+          String about = doubt(list, issuers);
+          if (!about.isEmpty()) {
+            doubt = about;
+            log.warn("a CRL does not count", "file", file, "reason", about);
+            continue;
+          }
           for (X509CRLEntry entry : entries(list)) {
             all.add(new Named(list.getIssuerX500Principal(), entry.getSerialNumber()));
           }
         }
       }
+      problem = doubt;
     } catch (IOException | GeneralSecurityException e) {
+      problem = "it cannot be used, the former stays in force: " + e.getMessage();
       log.error(
           "the CRL cannot be used; the former stays in force",
           "file",
@@ -92,28 +103,20 @@ final class Revocations {
     return entries == null ? List.of() : new ArrayList<>(entries);
   }
 
-  private boolean isSigned(X509CRL list, List<X509Certificate> issuers) {
+  /** Why a list does not count; empty where an issuer that this node knows has signed it. */
+  private static String doubt(X509CRL list, List<X509Certificate> issuers) {
+    String name = list.getIssuerX500Principal().getName();
+    String doubt = "nobody whom this node knows is " + name + ", who issued it";
     for (X509Certificate issuer : issuers) {
       if (issuer.getSubjectX500Principal().equals(list.getIssuerX500Principal())) {
         try {
           list.verify(issuer.getPublicKey());
-          return true;
+          return "";
         } catch (GeneralSecurityException e) {
-          log.warn(
-              "a CRL's signature is wrong",
-              "issuer",
-              list.getIssuerX500Principal().getName(),
-              "reason",
-              String.valueOf(e.getMessage()));
+          doubt = "its signature is not by " + name + ": " + e.getMessage();
         }
       }
     }
-    log.warn(
-        "a CRL is by nobody whom this node knows, and does not count",
-        "file",
-        file,
-        "issuer",
-        list.getIssuerX500Principal().getName());
-    return false;
+    return doubt;
   }
 }

@@ -231,6 +231,12 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
     return known != null && known.names(peer);
   }
 
+  /** How the CRL stands; null where none was asked for. */
+  public @Nullable CrlReport crl() {
+    Revocations known = revocations;
+    return known == null ? null : known.report();
+  }
+
   /**
    * The control plane has said something, so a failure of a moment ago may have healed: it is there
    * again, or knows a pod that it did not know.
@@ -783,6 +789,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
       }
     }
     if (known.look(issuers)) {
+      report(clock.instant());
       for (Runnable listener : revocationListeners) {
         listener.run();
       }
@@ -803,10 +810,13 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
                 : CertificateReport.State.UNAVAILABLE;
       } else {
         state =
-            held.notAfter().isAfter(now)
-                ? CertificateReport.State.AVAILABLE
-                : CertificateReport.State.EXPIRED;
+            !held.notAfter().isAfter(now)
+                ? CertificateReport.State.EXPIRED
+                : revoked(held.certificate())
+                    ? CertificateReport.State.REVOKED
+                    : CertificateReport.State.AVAILABLE;
       }
+      boolean named = state == CertificateReport.State.REVOKED;
       all.add(
           new CertificateReport(
               each.identity,
@@ -817,8 +827,10 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
               trusted,
               each.fetching ? null : each.due,
               each.failures,
-              failure == null ? "" : failure.cause().label(),
-              failure == null ? "" : failure.reason()));
+              failure != null ? failure.cause().label() : named ? "revoked" : "",
+              failure != null
+                  ? failure.reason()
+                  : named && held != null ? "the CRL names serial " + held.serial() : ""));
     }
     report = List.copyOf(all);
     failing = all.stream().anyMatch(each -> each.failures() > 0);
@@ -838,7 +850,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
         soonest = Math.min(soonest, left);
         oldest =
             Math.max(oldest, Duration.between(leaf.getNotBefore().toInstant(), now).toSeconds());
-        available += left > 0 ? 1 : 0;
+        available += left > 0 && each.state() != CertificateReport.State.REVOKED ? 1 : 0;
       }
     }
     out.family("weir_cert_identities", Exposition.Kind.GAUGE, "Identities of enrolled pods.");
@@ -862,7 +874,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
         "weir_cert_revoked",
         Exposition.Kind.GAUGE,
         "Certificates that the CRL names.",
-        revocations == null ? 0 : revocations.count());
+        revocations == null ? 0 : revocations.report().names());
     out.single(
         "weir_cert_fetches_total",
         Exposition.Kind.COUNTER,

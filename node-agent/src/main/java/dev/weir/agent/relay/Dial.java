@@ -476,7 +476,7 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
           OVERLOAD_BUFFERS,
           OVERLOAD_MEMORY ->
           Outcome.OVERLOAD;
-      case NO_IDENTITY, WRONG_PEER -> Outcome.TLS_FAILED;
+      case NO_IDENTITY, WRONG_PEER, REVOKED -> Outcome.TLS_FAILED;
       case TUNNEL_FAILED -> Outcome.TUNNEL_FAILED;
       case DENIED_THERE -> Outcome.DENIED;
       default -> Outcome.CONNECT_FAILED;

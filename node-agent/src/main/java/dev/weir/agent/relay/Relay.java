@@ -144,6 +144,13 @@ final class Relay implements Holder {
     });
   }
 
+  /** Neither end wanted it; what is known of why is for the access log. */
+  void tunnelEnded(String why) {
+    if (!aborted) {
+      error = "tunnel ended: " + why;
+    }
+  }
+
   /** Something other than the network went wrong. */
   void failed(Throwable cause) {
     error = String.valueOf(cause);

@@ -131,6 +131,9 @@ final class StreamEnd implements End, TunnelStream.Events {
 
   @Override
   public void reset(Reset reason) {
+    if (reason.isOfTunnel()) {
+      relay.tunnelEnded(reason.cause());
+    }
     // What came before it is the peer's to read.
     peer().flush();
     gone(false);

@@ -32,6 +32,8 @@ public enum Refusal {
   TUNNEL_FAILED("tunnel-failed"),
   /** Whoever answered is not whom the control plane says that it is. */
   WRONG_PEER("wrong-peer"),
+  /** The CRL names the certificate of whoever called or answered. */
+  REVOKED("revoked"),
   /** The other node refused the caller by policy. */
   DENIED_THERE("denied-there"),
   /** The other node could not serve the request. */

@@ -227,13 +227,12 @@ public final class PodTunnels {
       }
     }
     channel.close();
+    PeerRefused refused = PeerRefused.of(why);
     failed(
         served.entry(),
         served.entry().isPushedOut()
             ? Tunnels.Handshake.OVERLOAD
-            : PeerRefused.of(why) == null
-                ? Tunnels.Handshake.TLS_FAILED
-                : Tunnels.Handshake.WRONG_PEER,
+            : refused == null ? Tunnels.Handshake.TLS_FAILED : Tunnels.Handshake.of(refused),
         served.remote(),
         PeerRefused.label(why) + ": " + TunnelPeer.text(why));
   }

@@ -18,4 +18,9 @@ public record Reset(ErrorCode code, Origin origin, boolean unprocessed, String c
     /** The session ended under it. */
     SESSION
   }
+
+  /** Whether it is no doing of either end: the tunnel under it ended. */
+  public boolean isOfTunnel() {
+    return origin == Origin.SESSION;
+  }
 }

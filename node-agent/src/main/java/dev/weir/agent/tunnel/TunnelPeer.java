@@ -266,9 +266,10 @@ final class TunnelPeer {
       channel.close();
       PeerRefused wrong = PeerRefused.of(why);
       if (wrong != null) {
+        Tunnels.Handshake result = Tunnels.Handshake.of(wrong);
         failed(
-            Tunnels.Handshake.WRONG_PEER,
-            Refusal.WRONG_PEER,
+            result,
+            result == Tunnels.Handshake.REVOKED ? Refusal.REVOKED : Refusal.WRONG_PEER,
             "%s should be %s: %s".formatted(key.address, key.identity, wrong.getMessage()));
       } else {
         failed(

@@ -4,6 +4,7 @@ import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.fairness.PodAccount;
 import dev.weir.agent.identity.Identities;
+import dev.weir.agent.identity.PeerRefused;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.metrics.MetricSource;
@@ -37,7 +38,13 @@ public final class Tunnels implements MetricSource {
     UNREACHABLE,
     TLS_FAILED,
     WRONG_PEER,
-    OVERLOAD
+    REVOKED,
+    OVERLOAD;
+
+    /** Of a handshake after which the peer's certificate was not taken. */
+    static Handshake of(PeerRefused refused) {
+      return refused.why() == PeerRefused.Cause.REVOKED ? REVOKED : WRONG_PEER;
+    }
   }
 
   private final Identities identities;
@@ -114,15 +121,14 @@ public final class Tunnels implements MetricSource {
 
   /** A connection to a pod's tunnel port that came to nothing. */
   void refused(Pod pod, Handshake result, @Nullable Refusal shed, String from, String why) {
-    if (shed != null) {
-      refusals.count(pod, shed);
-    } else if (result == Handshake.NO_IDENTITY) {
-      refusals.count(pod, Refusal.NO_IDENTITY);
-    } else if (result == Handshake.OVERLOAD) {
-      refusals.count(pod, Refusal.OVERLOAD);
-    } else {
-      refusals.count(pod, Refusal.WRONG_PEER);
-    }
+    Refusal reason =
+        switch (result) {
+          case NO_IDENTITY -> Refusal.NO_IDENTITY;
+          case OVERLOAD -> Refusal.OVERLOAD;
+          case REVOKED -> Refusal.REVOKED;
+          default -> Refusal.WRONG_PEER;
+        };
+    refusals.count(pod, shed == null ? reason : shed);
     log.debug("tunnel refused", "pod", pod.label(), "from", from, "reason", why);
   }
 
@@ -179,6 +185,7 @@ public final class Tunnels implements MetricSource {
     for (OpenTunnel tunnel : open) {
       if (identities.revoked(tunnel.certificate())) {
         revoked.increment();
+        refusals.count(tunnel.pod().pod(), Refusal.REVOKED);
         log.warn(
             "tunnel ended: its peer's certificate is revoked",
             "pod",

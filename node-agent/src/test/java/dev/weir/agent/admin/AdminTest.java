@@ -14,6 +14,7 @@ import dev.weir.agent.config.Meshes;
 import dev.weir.agent.config.XdsState;
 import dev.weir.agent.fairness.Fairness;
 import dev.weir.agent.fairness.Limits;
+import dev.weir.agent.identity.CrlReport;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.telemetry.AccessLog;
@@ -130,6 +131,7 @@ class AdminTest {
     Admin admin = admin(MeshView.empty());
     Json status = Json.parse(get(admin.address(), "/status").body());
     assertThat(status.get("node").text()).isEqualTo("node-1");
+    assertThat(status.get("crl").get("problem").text()).isEqualTo("there is no such file");
     assertThat(status.get("joining").get("reason").text()).isEqualTo("order across the spill");
     assertThat(status.get("refusals").items().getFirst().get("count").integer()).isEqualTo(3);
     assertThat(status.get("xds").get("types").items().getFirst().get("resources").integer())
@@ -299,6 +301,7 @@ class AdminTest {
         () -> new Joining(Joining.State.OFF, "order across the spill", List.of()),
         () -> {},
         List::of,
+        () -> new CrlReport(Path.of("/etc/crl.pem"), 2, "there is no such file"),
         "epoll",
         () -> notReady,
         () -> new Standing(Standing.State.READY, true, 4, 0),

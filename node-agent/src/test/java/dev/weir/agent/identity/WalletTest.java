@@ -1,6 +1,7 @@
 package dev.weir.agent.identity;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.tuple;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.capture.Pod;
@@ -27,6 +28,7 @@ import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -183,7 +185,11 @@ final class WalletTest {
     assertThat(asked.life()).isEqualTo(3600);
     Credentials held = held(wallet, FRONT);
     assertThat(held.identity()).isEqualTo(FRONT);
-    assertThat(report(wallet, FRONT).state()).isEqualTo(CertificateReport.State.AVAILABLE);
+    // It is in force a moment before the report of it.
+    await()
+        .atMost(SOON)
+        .untilAsserted(() ->
+            assertThat(report(wallet, FRONT).state()).isEqualTo(CertificateReport.State.AVAILABLE));
     assertThat(obtain(wallet, FRONT)).isInstanceOf(Obtained.Have.class);
   }
 
@@ -510,14 +516,44 @@ final class WalletTest {
     assertThat(wallet.revoked(bad.certificate())).isFalse();
     // A list by somebody else says nothing; what cannot be read leaves the former in force.
     replace(crl, new TestAuthority("mesh").crl(bad.certificate()));
+    await().atMost(SOON).until(() -> crlProblem(wallet).contains("nobody whom this node knows is"));
     replace(crl, mesh.crl(bad.certificate()));
     await().atMost(SOON).until(() -> wallet.revoked(bad.certificate()));
     assertThat(wallet.revoked(good.certificate())).isFalse();
     assertThat(told).hasValue(1);
+    assertThat(crlProblem(wallet)).isEmpty();
     replace(crl, "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
+    await().atMost(SOON).until(() -> crlProblem(wallet).contains("the former stays in force"));
     replace(crl, mesh.crl(bad.certificate(), good.certificate()));
     await().atMost(SOON).until(() -> wallet.revoked(good.certificate()));
     assertThat(wallet.revoked(bad.certificate())).isTrue();
+  }
+
+  @Test
+  void a_pod_s_own_certificate_that_is_revoked_is_told() throws Exception {
+    Path crl = folder.resolve("crl.pem");
+    Files.writeString(crl, mesh.crl());
+    Wallet wallet = wallet(authority.port(), crl);
+    wallet.enrolled(pod(1, FRONT));
+    Credentials own = held(wallet, FRONT);
+    replace(crl, mesh.crl(own.certificate()));
+    await()
+        .atMost(SOON)
+        .untilAsserted(() ->
+            assertThat(wallet.certificates())
+                .extracting(
+                    CertificateReport::state,
+                    CertificateReport::lastCause,
+                    CertificateReport::lastError)
+                .containsExactly(
+                    tuple(
+                        CertificateReport.State.REVOKED,
+                        "revoked",
+                        "the CRL names serial " + own.serial())));
+  }
+
+  private static String crlProblem(Wallet wallet) {
+    return Objects.requireNonNull(wallet.crl()).problem();
   }
 
   private static void replace(Path file, String text) throws IOException {

@@ -180,8 +180,8 @@ final class HostilePeersTest {
         assertReset(client);
       }
       awaitRefused(Refusal.TUNNEL_FAILED);
-      awaitRefused(Refusal.WRONG_PEER);
-      assertThat(handshakes("server", "wrong-peer")).isEqualTo(1);
+      awaitRefused(Refusal.REVOKED);
+      assertThat(handshakes("server", "revoked")).isEqualTo(1);
       await()
           .untilAsserted(() ->
               assertThat(pods.failures.toString(StandardCharsets.UTF_8))

@@ -221,6 +221,11 @@ final class TunnelledTest {
       pods.identities.revoke(pods.client.identity());
       assertReset(client);
       assertReset(server);
+      await()
+          .untilAsserted(() ->
+              assertThat(pods.failures.toString(StandardCharsets.UTF_8))
+                  .contains("tunnel ended: the peer's certificate is revoked"));
+      assertThat(pods.refused).containsKey(Refusal.REVOKED);
     }
   }
 
