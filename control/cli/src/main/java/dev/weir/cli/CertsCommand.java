@@ -49,21 +49,9 @@ final class CertsCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     LabClient client = lab.lab();
-    List<String> names = Nodes.names(client);
-    String only = node;
-    if (only != null && !names.contains(only)) {
-      throw new CommandFailure(
-          "lab "
-              + client.name()
-              + " has no node '"
-              + only
-              + "' (it has: "
-              + String.join(", ", names)
-              + ")");
-    }
     List<Json> nodes = new ArrayList<>();
     boolean well = true;
-    for (String name : only == null ? names : List.of(only)) {
+    for (String name : Nodes.asked(client, node)) {
       Json.Builder one = Json.object().with("node", name);
       try {
         Json certificates = Nodes.admin(client, name).get("/certs");

@@ -48,20 +48,10 @@ final class EdgesCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     LabClient client = lab.lab();
-    List<String> nodes = Nodes.names(client);
-    if (node != null && !nodes.contains(node)) {
-      throw new CommandFailure(
-          "lab "
-              + client.name()
-              + " has no node '"
-              + node
-              + "' (it has: "
-              + String.join(", ", nodes)
-              + ")");
-    }
+    List<String> nodes = Nodes.asked(client, node);
     String only = namespace;
     List<Edge> edges =
-        Nodes.edges(client, node == null ? nodes : List.of(node)).stream()
+        Nodes.edges(client, nodes).stream()
             .filter(edge ->
                 only == null
                     || only.equals(edge.sourceNamespace())

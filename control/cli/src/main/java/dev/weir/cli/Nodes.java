@@ -4,6 +4,7 @@ import dev.weir.api.json.Json;
 import dev.weir.lab.LabClient;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** The nodes of a lab, asked by their agents' admin sockets. */
 final class Nodes {
@@ -15,6 +16,20 @@ final class Nodes {
 
   static List<String> names(LabClient lab) {
     return lab.status().get("nodes").items().stream().map(node -> node.get("name").text()).toList();
+  }
+
+  /** All nodes of a lab, or the one that was asked for; an error names those that there are. */
+  static List<String> asked(LabClient lab, @Nullable String only) {
+    List<String> names = names(lab);
+    if (only == null) {
+      return names;
+    }
+    if (!names.contains(only)) {
+      throw new CommandFailure(
+          "lab %s has no node '%s' (it has: %s)"
+              .formatted(lab.name(), only, String.join(", ", names)));
+    }
+    return List.of(only);
   }
 
   /** The edges that the nodes saw, each with its node. */

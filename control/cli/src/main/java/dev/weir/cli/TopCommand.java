@@ -84,19 +84,7 @@ final class TopCommand implements Callable<Integer> {
       throw new CommandFailure("--interval: expected at least 100ms");
     }
     LabClient client = lab.lab();
-    List<String> names = Nodes.names(client);
-    String only = node;
-    if (only != null && !names.contains(only)) {
-      throw new CommandFailure(
-          "lab "
-              + client.name()
-              + " has no node '"
-              + only
-              + "' (it has: "
-              + String.join(", ", names)
-              + ")");
-    }
-    List<String> nodes = only == null ? names : List.of(only);
+    List<String> nodes = Nodes.asked(client, node);
     boolean live = output.terminal() && !once && format.format == Format.table;
     Map<String, Json> before = look(client, nodes);
     int drawn = 0;
