@@ -387,7 +387,7 @@ final class Agent implements AutoCloseable {
     while (!draining && !unprepared().isEmpty()) {
       LockSupport.parkNanos(LOOK_NANOS);
       if (System.nanoTime() - startNanos > TEST_ANYHOW_NANOS) {
-        capture.testJoining();
+        capture.tryJoining();
       }
       acceptIfAlone();
     }
@@ -415,7 +415,7 @@ final class Agent implements AutoCloseable {
           "certificates-ms",
           TimeUnit.NANOSECONDS.toMillis(readyNanos - preparedNanos));
       // Last: it takes half a second of a core, and until it has passed flows are direct.
-      capture.testJoining();
+      capture.tryJoining();
     }
   }
 

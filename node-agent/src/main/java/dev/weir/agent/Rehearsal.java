@@ -303,7 +303,7 @@ final class Rehearsal {
 
   private static Joining awaitJoining(Agent agent) {
     long deadline = System.nanoTime() + AT_MOST.toNanos();
-    agent.capture().testJoining();
+    agent.capture().tryJoining();
     Joining joining = agent.capture().joining();
     while (joining.state() == Joining.State.TESTING && System.nanoTime() - deadline < 0) {
       LockSupport.parkNanos(LOOK_NANOS);

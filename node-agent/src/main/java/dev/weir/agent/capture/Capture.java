@@ -63,7 +63,7 @@ public interface Capture extends AutoCloseable {
    * Begins the self-test for joining, on a thread of its own; later calls do nothing. It takes a
    * second of a core, so it waits until the agent serves; what a former agent found holds so far.
    */
-  void testJoining();
+  void tryJoining();
 
   /**
    * What the control plane says of pods has changed: settings of enrolled pods follow at once. Any

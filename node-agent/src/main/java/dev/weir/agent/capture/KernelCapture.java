@@ -222,7 +222,7 @@ final class KernelCapture implements Capture {
   }
 
   @Override
-  public synchronized void testJoining() {
+  public synchronized void tryJoining() {
     if (selfTest.getState() == Thread.State.NEW && !closed.get()) {
       selfTest.start();
     }
@@ -235,7 +235,7 @@ final class KernelCapture implements Capture {
     } catch (InterruptedException e) {
       return;
     }
-    Joining result = new JoiningTest(thread, kernel, state, book, flows, log).run();
+    Joining result = new JoiningTrial(thread, kernel, state, book, flows, log).run();
     if (closed.get()) {
       // Cut short, which says nothing about the kernel.
       return;

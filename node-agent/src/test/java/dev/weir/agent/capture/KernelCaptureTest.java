@@ -493,8 +493,8 @@ final class KernelCaptureTest {
     Pod client = node.enrolClient();
     Pod server = node.enrolServer();
     assertThat(node.running().joining().state()).isEqualTo(Joining.State.TESTING);
-    node.running().testJoining();
-    node.running().testJoining();
+    node.running().tryJoining();
+    node.running().tryJoining();
     await("tested", () -> node.running().joining().state() != Joining.State.TESTING);
     assertThat(node.running().joining().reason()).isEmpty();
     assertThat(node.running().joining().state()).isEqualTo(Joining.State.ON);

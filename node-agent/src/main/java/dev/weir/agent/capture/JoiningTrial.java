@@ -39,7 +39,7 @@ import org.jspecify.annotations.Nullable;
  * check also fails where the bytes were not joined: it would have proved nothing. Runs on a thread
  * of its own and blocks; each check has a deadline, since a hang is one of the hazards.
  */
-final class JoiningTest {
+final class JoiningTrial {
   private static final int PORT = 7;
   private static final Duration DEADLINE = Duration.ofSeconds(10);
   private static final int CONNECT_MILLIS = 2_000;
@@ -63,7 +63,7 @@ final class JoiningTest {
   private final KernelFlowReader flows;
   private final Log log;
 
-  JoiningTest(
+  JoiningTrial(
       CaptureThread thread,
       Kernel kernel,
       KernelState state,
@@ -453,7 +453,7 @@ final class JoiningTest {
     }
 
     void requireJoined() throws IOException {
-      JoiningTest.this.requireJoined(
+      JoiningTrial.this.requireJoined(
           (InetSocketAddress) client.getLocalAddress(),
           (InetSocketAddress) client.getRemoteAddress());
     }
@@ -476,7 +476,7 @@ final class JoiningTest {
 
     void requireJoined() throws IOException {
       // Here the server writes, so its bytes are those that the client's flow received.
-      JoiningTest.this.requireJoined(
+      JoiningTrial.this.requireJoined(
           (InetSocketAddress) server.getRemoteAddress(),
           (InetSocketAddress) server.getLocalAddress());
     }
