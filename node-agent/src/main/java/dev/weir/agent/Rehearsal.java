@@ -67,7 +67,8 @@ final class Rehearsal {
           List.of(),
           List.of(),
           List.of(),
-          PodSettings.DEFAULT_WEIGHT);
+          PodSettings.DEFAULT_WEIGHT,
+          null);
 
   private final Options options;
   private final Logs logs;

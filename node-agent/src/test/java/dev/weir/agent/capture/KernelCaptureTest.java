@@ -11,7 +11,6 @@ import static org.assertj.core.api.Assertions.tuple;
 import dev.weir.agent.NeedsKernel;
 import dev.weir.api.model.FastPath;
 import dev.weir.api.model.OnAgentLoss;
-import dev.weir.api.model.PodSettings;
 import dev.weir.api.model.PortRange;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -293,8 +292,8 @@ final class KernelCaptureTest {
 
   @Test
   void withNoAgentAClosedPodIsRefusedAndAnOpenOneGoesPlain() throws IOException {
-    node.settings("client", settings(FastPath.DIRECT, OnAgentLoss.OPEN));
-    node.settings("server", excludingInbound());
+    node.settings("client", TestPods.enrolled(FastPath.DIRECT, OnAgentLoss.OPEN));
+    node.settings("server", TestPods.excludingInbound(new PortRange(PORT, PORT)));
     node.enrolClient();
     node.enrolServer();
     ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
@@ -316,10 +315,6 @@ final class KernelCaptureTest {
         });
     await("accounted for", () -> node.flows.closed.size() == 1);
     assertThat(node.flows.opened.getFirst().path()).isEqualTo(KernelPath.OPEN);
-  }
-
-  private static PodSettings settings(FastPath path, OnAgentLoss loss) {
-    return new PodSettings(true, path, loss, List.of(), List.of(), List.of(), List.of(), 100);
   }
 
   @Test
@@ -369,25 +364,13 @@ final class KernelCaptureTest {
     assertThat(node.running().pods()).containsExactly(again);
     assertThat(podFolders()).isEqualTo(1);
     // The client is nobody's now, so only the server's own exception lets it in.
-    node.settings("server", excludingInbound());
+    node.settings("server", TestPods.excludingInbound(new PortRange(PORT, PORT)));
     await("changed", () -> node.listeners.heard("changed server"));
     try (SocketChannel plain = node.connect(node.client, SERVER4, PORT)) {
       assertThat(plain.isConnected()).isTrue();
     }
     // And a pod that comes back is another one.
     assertThat(node.enrolClient().number()).isGreaterThan(server.number());
-  }
-
-  private static PodSettings excludingInbound() {
-    return new PodSettings(
-        true,
-        FastPath.DIRECT,
-        OnAgentLoss.CLOSED,
-        List.of(new PortRange(PORT, PORT)),
-        List.of(),
-        List.of(),
-        List.of(),
-        100);
   }
 
   @Test
@@ -453,24 +436,14 @@ final class KernelCaptureTest {
     ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
     try (SocketChannel socket = direct(client, server);
         SocketChannel accepted = listening.accept()) {
-      node.settings("server", settings(FastPath.OFF, OnAgentLoss.CLOSED));
+      node.settings("server", TestPods.enrolled(FastPath.OFF, OnAgentLoss.CLOSED));
       await("changed", () -> node.listeners.heard("changed server"));
       write(socket, 100);
       read(accepted, 100);
       SocketChannel next = node.connect(node.client, SERVER4, PORT);
       assertThat(next.isConnected()).isTrue();
       await("through the agent", () -> acceptsCaptured(client));
-      node.settings(
-          "client",
-          new PodSettings(
-              true,
-              FastPath.DIRECT,
-              OnAgentLoss.CLOSED,
-              List.of(),
-              List.of(new PortRange(PORT, PORT)),
-              List.of(),
-              List.of(),
-              100));
+      node.settings("client", TestPods.excludingOutbound(new PortRange(PORT, PORT)));
       await("changed", () -> node.listeners.heard("changed client"));
     }
   }
@@ -488,8 +461,8 @@ final class KernelCaptureTest {
 
   @Test
   void socketsAreJoinedOnceTheSelfTestHasPassed() throws IOException {
-    node.settings("client", settings(FastPath.JOINED, OnAgentLoss.CLOSED));
-    node.settings("server", settings(FastPath.JOINED, OnAgentLoss.CLOSED));
+    node.settings("client", TestPods.enrolled(FastPath.JOINED, OnAgentLoss.CLOSED));
+    node.settings("server", TestPods.enrolled(FastPath.JOINED, OnAgentLoss.CLOSED));
     Pod client = node.enrolClient();
     Pod server = node.enrolServer();
     assertThat(node.running().joining().state()).isEqualTo(Joining.State.TESTING);

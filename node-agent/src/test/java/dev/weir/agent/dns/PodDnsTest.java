@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.capture.Pod;
+import dev.weir.agent.capture.TestPods;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.config.Meshes;
 import dev.weir.agent.log.Level;
@@ -18,7 +19,6 @@ import dev.weir.api.dns.DnsQuestion;
 import dev.weir.api.dns.DnsRecord;
 import dev.weir.api.dns.DnsReply;
 import dev.weir.api.model.PodSettings;
-import dev.weir.ffi.Fd;
 import io.netty.channel.ChannelHandler;
 import io.netty.channel.EventLoop;
 import io.netty.channel.EventLoopGroup;
@@ -372,33 +372,7 @@ class PodDnsTest {
   }
 
   private static Pod pod() {
-    Fd none =
-        new Fd() {
-          @Override
-          public int number() {
-            return -1;
-          }
-
-          @Override
-          public boolean isOpen() {
-            return false;
-          }
-
-          @Override
-          public void close() {}
-        };
-    return new Pod(
-        1,
-        "uid-1",
-        "shop",
-        "front",
-        "front",
-        "spiffe://cluster.local/ns/shop/sa/front",
-        1,
-        none,
-        1,
-        List.of(),
-        PodSettings.DEFAULT);
+    return TestPods.pod(1, "shop", "front", "front", List.of(), PodSettings.DEFAULT);
   }
 
   /** Sockets of this namespace on ports of the kernel's choice. */

@@ -1,14 +1,11 @@
 package dev.weir.agent.fairness;
 
 import dev.weir.agent.capture.Pod;
+import dev.weir.agent.capture.TestPods;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.telemetry.Refusal;
-import dev.weir.api.model.FastPath;
-import dev.weir.api.model.OnAgentLoss;
-import dev.weir.api.model.PodSettings;
-import dev.weir.ffi.Fd;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -18,22 +15,6 @@ import java.util.function.Consumer;
 /** An event loop by hand: its clock, its tasks, its rounds. */
 final class Bench {
   static final Log LOG = new Logs(System.err, InstantSource.system(), Level.ERROR).room("fairness");
-
-  private static final Fd NO_NETWORK =
-      new Fd() {
-        @Override
-        public int number() {
-          return -1;
-        }
-
-        @Override
-        public boolean isOpen() {
-          return false;
-        }
-
-        @Override
-        public void close() {}
-      };
 
   private final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
   private final ArrayDeque<Runnable> tail = new ArrayDeque<>();
@@ -72,29 +53,7 @@ final class Bench {
   }
 
   PodAccount account(String name, int weight, List<Connection> connections) {
-    PodSettings settings =
-        new PodSettings(
-            true,
-            FastPath.DIRECT,
-            OnAgentLoss.CLOSED,
-            List.of(),
-            List.of(),
-            List.of(),
-            List.of(),
-            weight);
-    Pod pod =
-        new Pod(
-            1,
-            name,
-            "test",
-            name,
-            name,
-            "spiffe://c/" + name,
-            1,
-            NO_NETWORK,
-            1,
-            List.of(),
-            settings);
+    Pod pod = TestPods.pod(1, "test", name, name, List.of(), TestPods.weighing(weight));
     return fairness.open(
         () -> pod,
         new PodAccount.Buffers() {

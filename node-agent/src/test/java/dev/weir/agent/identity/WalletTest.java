@@ -5,11 +5,11 @@ import static org.assertj.core.api.Assertions.tuple;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.capture.Pod;
+import dev.weir.agent.capture.TestPods;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.metrics.Exposition;
 import dev.weir.api.model.PodSettings;
-import dev.weir.ffi.Fd;
 import io.grpc.Status;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
@@ -112,36 +112,9 @@ final class WalletTest {
     return wallet;
   }
 
-  private static final class NoFd implements Fd {
-    @Override
-    public int number() {
-      return -1;
-    }
-
-    @Override
-    public boolean isOpen() {
-      return false;
-    }
-
-    @Override
-    public void close() {
-      // There is nothing.
-    }
-  }
-
   private static Pod pod(int number, String identity) {
-    return new Pod(
-        number,
-        "uid-" + number,
-        "shop",
-        "pod-" + number,
-        "sa",
-        identity,
-        1,
-        new NoFd(),
-        number,
-        List.of(),
-        PodSettings.DEFAULT);
+    String account = identity.substring(identity.lastIndexOf('/') + 1);
+    return TestPods.pod(number, "shop", "pod-" + number, account, List.of(), PodSettings.DEFAULT);
   }
 
   private static Credentials held(Wallet wallet, String identity) {

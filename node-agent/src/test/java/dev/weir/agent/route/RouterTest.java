@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.agent.capture.Original;
 import dev.weir.agent.capture.Pod;
+import dev.weir.agent.capture.TestPods;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.relay.Meshes;
 import dev.weir.agent.telemetry.Refusal;
@@ -12,7 +13,6 @@ import dev.weir.api.model.OnAgentLoss;
 import dev.weir.api.model.PodSettings;
 import dev.weir.api.model.PortRange;
 import dev.weir.api.model.Workload;
-import dev.weir.ffi.Fd;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.HashMap;
@@ -23,51 +23,23 @@ import org.junit.jupiter.api.Test;
 
 final class RouterTest {
   private static final InetSocketAddress VIP = at("10.96.0.1", 80);
-  private static final Fd NO_NETWORK =
-      new Fd() {
-        @Override
-        public int number() {
-          return -1;
-        }
-
-        @Override
-        public boolean isOpen() {
-          return false;
-        }
-
-        @Override
-        public void close() {}
-      };
   private static final Pod SOURCE = pod(1, "10.1.0.1", PodSettings.DEFAULT);
 
   private final Map<InetAddress, Pod> here = new HashMap<>();
   private final Router router = new Router(here::get, new SplittableRandom(3));
 
   private static Pod pod(int number, String address, PodSettings settings) {
-    return new Pod(
+    return TestPods.pod(
         number,
-        "uid-" + number,
         "test",
         "pod-" + number,
         "default",
-        "spiffe://cluster.local/ns/test/sa/default",
-        1,
-        NO_NETWORK,
-        number,
         List.of(InetAddress.ofLiteral(address)),
         settings);
   }
 
-  private static PodSettings settings(FastPath fastPath, List<PortRange> excludeInbound) {
-    return new PodSettings(
-        true,
-        fastPath,
-        OnAgentLoss.CLOSED,
-        excludeInbound,
-        List.of(),
-        List.of(),
-        List.of(),
-        PodSettings.DEFAULT_WEIGHT);
+  private static PodSettings settings(FastPath path) {
+    return TestPods.enrolled(path, OnAgentLoss.CLOSED);
   }
 
   private static Original asked(InetSocketAddress address) {
@@ -132,7 +104,7 @@ final class RouterTest {
 
   @Test
   void aPodOfTheMeshElsewhereIsReachedThroughATunnel() {
-    Workload there = Meshes.of(pod(7, "10.2.0.1", settings(FastPath.DIRECT, List.of())));
+    Workload there = Meshes.of(pod(7, "10.2.0.1", settings(FastPath.DIRECT)));
     MeshView view = MeshView.of(List.of(), List.of(there));
 
     Route route = router.outbound(SOURCE, view, asked(at("10.2.0.1", 8080)));
@@ -143,8 +115,7 @@ final class RouterTest {
   @Test
   void aPortThatItsPodExcludedIsReachedWithoutATunnel() {
     Workload there =
-        Meshes.of(
-            pod(7, "10.2.0.1", settings(FastPath.DIRECT, List.of(new PortRange(9000, 9010)))));
+        Meshes.of(pod(7, "10.2.0.1", TestPods.excludingInbound(new PortRange(9000, 9010))));
     MeshView view = MeshView.of(List.of(), List.of(there));
 
     assertThat(router.outbound(SOURCE, view, asked(at("10.2.0.1", 9005))).next())
@@ -155,7 +126,7 @@ final class RouterTest {
 
   @Test
   void noTunnelLeadsToAnAgentsOwnPort() {
-    Workload there = Meshes.of(pod(7, "10.2.0.1", settings(FastPath.DIRECT, List.of())));
+    Workload there = Meshes.of(pod(7, "10.2.0.1", settings(FastPath.DIRECT)));
     MeshView view = MeshView.of(List.of(), List.of(there));
 
     assertThat(router.outbound(SOURCE, view, asked(at("10.2.0.1", 15008))).next())
@@ -164,8 +135,8 @@ final class RouterTest {
 
   @Test
   void onOneNodeATunnelIsForThoseWhoAskedForIt() {
-    Pod direct = pod(7, "10.1.0.7", settings(FastPath.DIRECT, List.of()));
-    Pod off = pod(8, "10.1.0.8", settings(FastPath.OFF, List.of()));
+    Pod direct = pod(7, "10.1.0.7", settings(FastPath.DIRECT));
+    Pod off = pod(8, "10.1.0.8", settings(FastPath.OFF));
     here.put(InetAddress.ofLiteral("10.1.0.7"), direct);
     here.put(InetAddress.ofLiteral("10.1.0.8"), off);
     MeshView view = MeshView.of(List.of(), List.of(Meshes.of(direct), Meshes.of(off)));

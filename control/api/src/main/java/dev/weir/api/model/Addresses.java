@@ -425,7 +425,8 @@ public final class Addresses {
           in.getExcludeOutboundPortsList().stream().map(Addresses::range).toList(),
           in.getExcludeOutboundCidrsList().stream().map(Cidr::parse).toList(),
           in.getProbePortsList(),
-          in.getWeight() == 0 ? PodSettings.DEFAULT_WEIGHT : in.getWeight());
+          in.getWeight() == 0 ? PodSettings.DEFAULT_WEIGHT : in.getWeight(),
+          null);
     } catch (IllegalArgumentException e) {
       throw new AddressException(what + ": " + e.getMessage());
     }

@@ -33,7 +33,8 @@ public record PodSettings(
           List.of(),
           List.of(),
           List.of(),
-          DEFAULT_WEIGHT);
+          DEFAULT_WEIGHT,
+          null);
 
   public PodSettings {
     excludeInboundPorts = List.copyOf(excludeInboundPorts);
@@ -41,28 +42,6 @@ public record PodSettings(
     excludeOutboundCidrs = List.copyOf(excludeOutboundCidrs);
     probePorts = List.copyOf(probePorts);
     fastPath = applicationTunnel == null ? fastPath : FastPath.OFF;
-  }
-
-  /** Of a pod without an application tunnel. */
-  public PodSettings(
-      boolean enrolled,
-      FastPath fastPath,
-      OnAgentLoss onAgentLoss,
-      List<PortRange> excludeInboundPorts,
-      List<PortRange> excludeOutboundPorts,
-      List<Cidr> excludeOutboundCidrs,
-      List<Integer> probePorts,
-      int weight) {
-    this(
-        enrolled,
-        fastPath,
-        onAgentLoss,
-        excludeInboundPorts,
-        excludeOutboundPorts,
-        excludeOutboundCidrs,
-        probePorts,
-        weight,
-        null);
   }
 
   /** The same settings, of a pod whose program is told of its callers. */
@@ -87,19 +66,5 @@ public record PodSettings(
       }
     }
     return false;
-  }
-
-  /** The same settings, opted in or not. */
-  public PodSettings withEnrolled(boolean value) {
-    return new PodSettings(
-        value,
-        fastPath,
-        onAgentLoss,
-        excludeInboundPorts,
-        excludeOutboundPorts,
-        excludeOutboundCidrs,
-        probePorts,
-        weight,
-        applicationTunnel);
   }
 }

@@ -275,7 +275,8 @@ final class AddressesPropertyTest {
                 .ofMaxSize(3),
             Arbitraries.integers().between(1, 65535).list().ofMaxSize(3),
             Arbitraries.integers().between(1, 1000))
-        .<PodSettings>as(PodSettings::new)
+        .as((enrolled, path, loss, inbound, outbound, blocks, probes, weight) ->
+            new PodSettings(enrolled, path, loss, inbound, outbound, blocks, probes, weight, null))
         .flatMap(settings ->
             Arbitraries.integers()
                 .between(0, 65535)

@@ -504,6 +504,6 @@ final class XdsServerTest {
         false,
         1,
         Map.of(service, List.of(new ServicePort("", 80, 8080, AppProtocol.HTTP1))),
-        PodSettings.DEFAULT.withEnrolled(true));
+        PodSettings.DEFAULT);
   }
 }
