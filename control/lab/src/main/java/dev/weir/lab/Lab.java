@@ -1,56 +1,35 @@
 package dev.weir.lab;
 
 import dev.weir.api.json.Json;
-import dev.weir.api.kube.AccessPolicy;
-import dev.weir.api.kube.AnnotationException;
 import dev.weir.api.kube.Annotations;
-import dev.weir.api.kube.Condition;
 import dev.weir.api.kube.ConfigMap;
 import dev.weir.api.kube.Deployment;
-import dev.weir.api.kube.EndpointSlice;
-import dev.weir.api.kube.Enrolment;
 import dev.weir.api.kube.KubeObject;
 import dev.weir.api.kube.Manifest;
 import dev.weir.api.kube.Metadata;
 import dev.weir.api.kube.Namespace;
-import dev.weir.api.kube.Node;
 import dev.weir.api.kube.Pod;
 import dev.weir.api.kube.PodSpec;
 import dev.weir.api.kube.PodStatus;
 import dev.weir.api.kube.ReplicaSet;
 import dev.weir.api.kube.Secret;
 import dev.weir.api.kube.Service;
-import dev.weir.api.kube.ServiceAccount;
 import dev.weir.api.kube.StatefulSet;
 import dev.weir.ffi.Kernel;
 import dev.weir.ffi.KernelException;
-import java.io.IOException;
-import java.net.InetAddress;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
-import java.util.function.BooleanSupplier;
-import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
-import org.jspecify.annotations.Nullable;
 
 /**
  * One lab: the cluster that its YAML describes. Commands come on threads of their own, ask the desk
@@ -58,14 +37,7 @@ import org.jspecify.annotations.Nullable;
  * leads to {@link #reconcile}, which compares what should be with what is and starts the
  * difference.
  */
-final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
-  private static final Duration AGENT_ENDS = Duration.ofSeconds(40);
-  private static final Duration AGENT_STARTS = Duration.ofSeconds(30);
-  private static final Duration TOKEN_LIFE = Duration.ofHours(12);
-
-  /** A change of roots in a lab is watched by somebody, and a request costs a few milliseconds. */
-  private static final Duration ROOT_CHECK = Duration.ofSeconds(30);
-
+final class Lab implements PodRun.Ward, AutoCloseable {
   private static final Duration DELETED = Duration.ofSeconds(90);
 
   private final Paths paths;
@@ -75,42 +47,49 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
   private final ClusterDns dns = new ClusterDns(crossing);
   private final Wiring wiring;
   private final Path cgroups = Cgroups.root();
-  private final StateFolder state;
 
   private final Objects objects = new Objects();
   private final Tokens tokens = new Tokens();
   private final Placement placement = new Placement();
   private final Workloads workloads = new Workloads(RandomGenerator.getDefault());
   private final ServiceAddresses serviceAddresses = new ServiceAddresses();
-  private final Map<String, LabNode> nodes = new LinkedHashMap<>();
-  private final Map<String, NodeKit> kits = new HashMap<>();
+  private final LabNodes nodes = new LabNodes();
+  private final Waiters waiters = new Waiters(desk);
+  private final Enrolments enrolments =
+      new Enrolments(() -> this.mesh, objects, nodes, this::touch);
+  private final Control control;
+  private final Agents agents;
+  private final Bulletin bulletin;
+  private final Readiness readiness;
   private final Map<String, PodRun> pods = new LinkedHashMap<>();
-
-  /** Pods that were handed to an agent and not taken back, by UID. */
-  private final Map<String, PodRun> enrolled = new LinkedHashMap<>();
-
-  /** The agent's word on them: empty where it took them in. */
-  private final Map<String, String> verdicts = new HashMap<>();
 
   /** Pods that no node fits, with the reason. */
   private final Map<String, String> unplaced = new TreeMap<>();
 
-  private final List<Waiter> waiters = new ArrayList<>();
-  private List<ServiceRules.Backed> backed = List.of();
-  private String rules = "";
   private boolean reconciling;
   private boolean mesh;
-  private List<String> agentArgs = List.of();
   private Map<String, String> zones = Map.of();
-  private @Nullable MeshProcess control;
-
-  /** A command that waits for something to become true. */
-  private record Waiter(BooleanSupplier done, CompletableFuture<Boolean> future) {}
 
   Lab(Paths paths) {
     this.paths = paths;
     this.wiring = new Wiring(paths);
-    this.state = new StateFolder(paths.state());
+    Orders orders = new Orders(desk, waiters);
+    this.control = new Control(desk, paths, cgroups, prober, tokens, orders, this::touch);
+    this.agents =
+        new Agents(
+            desk,
+            paths,
+            cgroups,
+            prober,
+            tokens,
+            control.certificates(),
+            nodes,
+            enrolments,
+            waiters,
+            orders,
+            this::touch);
+    this.bulletin = new Bulletin(desk, paths, objects, nodes, dns, waiters);
+    this.readiness = new Readiness(control, nodes, bulletin, objects);
   }
 
   // Commands: on the thread of whoever asked.
@@ -140,7 +119,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     }
     desk.ask(() -> {
       mesh = withMesh;
-      agentArgs = List.copyOf(moreAgentArgs);
+      agents.moreArguments(moreAgentArgs);
       zones = Map.copyOf(zoneByNode);
       plan(manifests);
       return mesh;
@@ -151,7 +130,11 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     Cgroups.create(cgroups.resolve(paths.controlName()));
     wiring.fabric();
     if (withMesh) {
-      desk.ask(this::startControl);
+      desk.ask(() -> {
+        bulletin.publish(pods.values());
+        control.begin();
+        return mesh;
+      });
     }
     addNodes(names);
     desk.ask(() -> commit(manifests));
@@ -187,7 +170,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
    * Requests}.
    */
   private void addNodes(Collection<String> names) {
-    Map<String, LabNode> present = new LinkedHashMap<>(desk.ask(() -> Map.copyOf(nodes)));
+    Map<String, LabNode> present = new LinkedHashMap<>(desk.ask(nodes::byName));
     for (String name : names) {
       if (present.containsKey(name)) {
         continue;
@@ -203,8 +186,10 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
       dns.serve(paths.nodeName(name));
       present.put(name, node);
       desk.ask(() -> {
-        nodes.put(name, node);
-        open(node);
+        nodes.add(node);
+        if (mesh) {
+          agents.begin(node);
+        }
         return name;
       });
     }
@@ -233,17 +218,17 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
           List<String> done = new ArrayList<>();
           for (String key : keys) {
             if (!exists(key)) {
-              throw new LabException(readable(key) + " does not exist");
+              throw new LabException(Objects.readable(key) + " does not exist");
             }
           }
           for (String key : keys) {
             remove(key);
-            done.add(readable(key) + " deleted");
+            done.add(Objects.readable(key) + " deleted");
           }
           return done;
         });
     Set<String> gone = Set.copyOf(keys);
-    waitFor(
+    waiters.await(
         () -> pods.values().stream().noneMatch(pod -> pod.stopping() && within(gone, pod)),
         DELETED,
         () -> "pods are still ending");
@@ -269,7 +254,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
             case StatefulSet set -> set.withReplicas(replicas);
             case ReplicaSet set ->
                 new ReplicaSet(set.metadata(), replicas, set.selector(), set.template());
-            default -> throw new LabException(readable(object.key()) + " has no replicas");
+            default -> throw new LabException(Objects.readable(object.key()) + " has no replicas");
           };
       objects.put(scaled);
       touch();
@@ -350,185 +335,24 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
   }
 
   void awaitReady(Duration atMost) {
-    waitFor(() -> missing().isEmpty(), atMost, () -> String.join("\n", missing()));
-  }
-
-  /** Waits on the caller's thread; the reason is asked for on the desk. */
-  private void waitFor(BooleanSupplier done, Duration atMost, Supplier<String> reason) {
-    CompletableFuture<Boolean> future = new CompletableFuture<>();
-    Waiter waiter = new Waiter(done, future);
-    desk.post(() -> {
-      waiters.add(waiter);
-      answerWaiters();
-    });
-    try {
-      future.get(atMost.toMillis(), TimeUnit.MILLISECONDS);
-    } catch (TimeoutException e) {
-      desk.post(() -> waiters.remove(waiter));
-      throw new LabException("not after " + atMost.toSeconds() + " s: " + desk.ask(reason), e);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new LabException("interrupted", e);
-    } catch (ExecutionException e) {
-      throw new LabException("internal error: " + e.getCause(), e);
-    }
+    waiters.await(() -> missing().isEmpty(), atMost, () -> String.join("\n", missing()));
   }
 
   void agent(String node, String action) {
-    NodeKit kit =
+    LabNode known =
         desk.ask(() -> {
-          NodeKit known = kits.get(node);
-          if (known == null) {
-            throw new LabException(
-                "no node '" + node + "' (there are: " + String.join(", ", nodes.keySet()) + ")");
-          }
+          LabNode named = nodes.named(node);
           if (!mesh) {
             throw new LabException(
                 "lab " + paths.lab() + " is up without a mesh, so there are no agents");
           }
-          return known;
+          return named;
         });
-    switch (action) {
-      case "start" -> startAgent(node, kit);
-      case "stop" -> end(kit::currentAgent, "agent of " + node, false);
-      case "kill" -> end(kit::currentAgent, "agent of " + node, true);
-      case "restart" -> {
-        if (desk.ask(() -> kit.currentAgent().state() != MeshProcess.State.STOPPED)) {
-          end(kit::currentAgent, "agent of " + node, false);
-        }
-        startAgent(node, kit);
-      }
-      case "upgrade" -> upgrade(node, kit);
-      default ->
-          throw new LabException(
-              "agent " + action + " (expected: start, stop, kill, restart or upgrade)");
-    }
-  }
-
-  private void startAgent(String node, NodeKit kit) {
-    desk.ask(() -> {
-      if (kit.currentAgent().state() != MeshProcess.State.STOPPED) {
-        throw new LabException(
-            "the agent of " + node + " runs already, pid " + kit.currentAgent().pid());
-      }
-      kit.currentAgent().start();
-      return node;
-    });
-    waitFor(
-        () -> kit.currentAgent().state() != MeshProcess.State.STARTING,
-        AGENT_STARTS,
-        () -> "the agent of " + node + " is not ready; see `weir lab logs agent/" + node + "`");
-    if (desk.ask(() -> kit.currentAgent().state() == MeshProcess.State.STOPPED)) {
-      throw new LabException(
-          "the agent of " + node + " ended at once; see `weir lab logs agent/" + node + "`");
-    }
-  }
-
-  private void end(Supplier<MeshProcess> process, String title, boolean kill) {
-    desk.ask(() -> {
-      if (process.get().state() == MeshProcess.State.STOPPED) {
-        throw new LabException("the " + title + " does not run");
-      }
-      process.get().signal(kill);
-      return title;
-    });
-    waitFor(
-        () -> process.get().state() == MeshProcess.State.STOPPED,
-        AGENT_ENDS,
-        () -> "the " + title + " has not ended");
-  }
-
-  /**
-   * The new one runs beside the old one until it is in charge; then the old one may go. It finishes
-   * what it has for as long as its {@code --drain} says, and nobody waits for that.
-   */
-  private void upgrade(String node, NodeKit kit) {
-    NodeKit.Former old =
-        desk.ask(() -> {
-          if (kit.currentAgent().state() != MeshProcess.State.READY) {
-            throw new LabException(
-                "the agent of "
-                    + node
-                    + " is not ready, so there is nothing to take over from; use start");
-          }
-          NodeKit.Former standing = new NodeKit.Former(kit.currentAgent(), kit.adminSocket);
-          kit.formers.add(standing);
-          kit.agent = newAgent(nodeNamed(node), kit, true);
-          kit.currentAgent().start();
-          return standing;
-        });
-    try {
-      waitFor(
-          () -> kit.currentAgent().state() != MeshProcess.State.STARTING,
-          AGENT_STARTS,
-          () -> "it is not ready");
-      desk.ask(() -> {
-        if (kit.currentAgent().state() != MeshProcess.State.READY) {
-          throw new LabException("it ended at once");
-        }
-        putInCharge(nodeNamed(node), kit);
-        old.process().signal(false);
-        return node;
-      });
-    } catch (LabException e) {
-      desk.ask(() -> {
-        kit.currentAgent().signal(true);
-        kit.formers.remove(old);
-        kit.agent = old.process();
-        kit.adminSocket = old.adminSocket();
-        return node;
-      });
-      throw new LabException(
-          "the new agent of "
-              + node
-              + " did not take over: "
-              + e.getMessage()
-              + "; the old one stays; see `weir lab logs agent/"
-              + node
-              + "`",
-          e);
-    }
+    agents.order(known, action);
   }
 
   void control(String action) {
-    MeshProcess process =
-        desk.ask(() -> {
-          if (control == null) {
-            throw new LabException(
-                "lab " + paths.lab() + " is up without a mesh, so there is no control plane");
-          }
-          return control;
-        });
-    switch (action) {
-      case "start" -> start(process);
-      case "stop" -> end(() -> process, "control plane", false);
-      case "kill" -> end(() -> process, "control plane", true);
-      case "restart" -> {
-        if (desk.ask(() -> process.state() != MeshProcess.State.STOPPED)) {
-          end(() -> process, "control plane", false);
-        }
-        start(process);
-      }
-      default ->
-          throw new LabException("control " + action + " (expected: start, stop, kill or restart)");
-    }
-  }
-
-  private void start(MeshProcess process) {
-    desk.ask(() -> {
-      if (process.state() != MeshProcess.State.STOPPED) {
-        throw new LabException("the control plane runs already, pid " + process.pid());
-      }
-      process.start();
-      return process;
-    });
-    waitFor(
-        () -> process.state() != MeshProcess.State.STARTING,
-        AGENT_STARTS,
-        () -> "the control plane is not ready; see `weir lab logs control`");
-    if (desk.ask(() -> process.state() == MeshProcess.State.STOPPED)) {
-      throw new LabException("the control plane ended at once; see `weir lab logs control`");
-    }
+    control.order(action);
   }
 
   Json status() {
@@ -536,225 +360,6 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
   }
 
   // From here on: the desk.
-
-  private LabNode nodeNamed(String name) {
-    LabNode node = nodes.get(name);
-    if (node == null) {
-      throw new LabException("no node '" + name + "'");
-    }
-    return node;
-  }
-
-  private boolean startControl() {
-    write(tokenKeys(), tokens.keys().toJson());
-    control =
-        new MeshProcess(
-            desk,
-            "control plane",
-            cgroups.resolve(paths.controlName()),
-            paths.controlName(),
-            List.of(
-                "control",
-                "--source-dir",
-                paths.state().toString(),
-                "--listen",
-                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_PORT,
-                "--listen-tls",
-                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_TLS_PORT,
-                "--ca-dir",
-                certificates().toString(),
-                "--token-keys",
-                tokenKeys().toString(),
-                "--admin-socket",
-                paths.control().resolve("admin.sock").toString()),
-            paths.control().resolve("log"),
-            () ->
-                listens(
-                        paths.controlName(),
-                        Addressing.of(Addressing.CONTROL_V4),
-                        Addressing.CONTROL_PORT)
-                    // Its CA comes last.
-                    && listens(
-                        paths.controlName(),
-                        Addressing.of(Addressing.CONTROL_V4),
-                        Addressing.CONTROL_TLS_PORT),
-            () -> processChanged(control, paths.control().resolve("pid")));
-    publish();
-    control.start();
-    return true;
-  }
-
-  private Path certificates() {
-    return paths.control().resolve("ca");
-  }
-
-  private Path tokenKeys() {
-    return paths.control().resolve("token-keys.json");
-  }
-
-  private Path token(LabNode node) {
-    return paths.node(node.name()).resolve("token");
-  }
-
-  /** As a kubelet: anew when a fifth of its life is left. */
-  private void keepToken(LabNode node) {
-    write(token(node), tokens.agentToken(node.name(), TOKEN_LIFE.toSeconds()));
-    desk.after(TOKEN_LIFE.multipliedBy(4).dividedBy(5), () -> keepToken(node));
-  }
-
-  /** For its owner's eyes, and whole or not at all. */
-  private static void write(Path file, String text) {
-    Path fresh = file.resolveSibling("." + file.getFileName());
-    try {
-      Files.createDirectories(file.resolveSibling("."));
-      Files.deleteIfExists(fresh);
-      Files.createFile(
-          fresh,
-          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-      Files.writeString(fresh, text);
-      Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE);
-    } catch (IOException e) {
-      throw new LabException(file + ": cannot be written: " + e.getMessage(), e);
-    }
-  }
-
-  private boolean listens(String netns, InetAddress address, int port) {
-    return prober.connects(netns, address, port);
-  }
-
-  private void open(LabNode node) {
-    NodeKit kit = new NodeKit();
-    kits.put(node.name(), kit);
-    if (!mesh) {
-      return;
-    }
-    Path folder = paths.node(node.name());
-    try {
-      Files.createDirectories(folder);
-    } catch (IOException e) {
-      throw new LabException(folder + ": cannot be made: " + e.getMessage(), e);
-    }
-    kit.enroller =
-        new Enroller(desk, node.name(), folder.resolve("zds.sock"), () -> workloadsOn(node), this);
-    keepToken(node);
-    kit.agent = newAgent(node, kit, false);
-    putInCharge(node, kit);
-    kit.agent.start();
-  }
-
-  private MeshProcess newAgent(LabNode node, NodeKit kit, boolean takesOver) {
-    Path folder = paths.node(node.name());
-    Path nodeCgroup = cgroups.resolve(paths.nodeName(node.name()));
-    // Two agents cannot listen on one path; admin.sock is a link to the one that is in charge.
-    String adminSocket = "admin-" + ++kit.agents + ".sock";
-    Path socket = folder.resolve(adminSocket);
-    List<String> arguments =
-        new ArrayList<>(
-            List.of(
-                "agent",
-                "--node",
-                node.name(),
-                "--zds",
-                folder.resolve("zds.sock").toString(),
-                "--xds",
-                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_PORT,
-                "--ca",
-                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_TLS_PORT,
-                "--ca-root",
-                certificates().resolve("roots.pem").toString(),
-                "--token",
-                token(node).toString(),
-                "--root-check",
-                Long.toString(ROOT_CHECK.toSeconds()),
-                "--cgroup",
-                nodeCgroup.toString(),
-                "--bpffs",
-                paths.bpffs(node.name()).toString(),
-                "--node-ip",
-                Addressing.nodeV4(node.number()) + "," + Addressing.nodeV6(node.number()),
-                "--admin-socket",
-                socket.toString(),
-                "--dns-upstream",
-                Addressing.DNS.getHostAddress() + ":53"));
-    arguments.addAll(agentArgs);
-    kit.adminSocket = adminSocket;
-    String netns = paths.nodeName(node.name());
-    return new MeshProcess(
-        desk,
-        "agent of " + node.name(),
-        nodeCgroup.resolve("agent"),
-        netns,
-        arguments,
-        folder.resolve("agent.log"),
-        // While two run, either may answer on the readiness port; the socket is the new one's own.
-        () -> takesOver ? isInCharge(socket) : prober.answers(netns, 15021, "/healthz/ready"),
-        () -> {
-          kit.formers.removeIf(former -> former.process().state() == MeshProcess.State.STOPPED);
-          processChanged(kit.agent, folder.resolve("agent.pid"));
-          learnVersion(folder.resolve(kit.adminSocket), kit);
-        });
-  }
-
-  private static boolean isInCharge(Path socket) {
-    if (!Files.exists(socket)) {
-      return false;
-    }
-    Json status = AdminDoor.get(socket, "/status");
-    return status.get("ready").isTrue() && status.get("inCharge").isTrue();
-  }
-
-  private void putInCharge(LabNode node, NodeKit kit) {
-    Path link = paths.node(node.name()).resolve("admin.sock");
-    Path fresh = link.resolveSibling(".admin.sock");
-    try {
-      Files.deleteIfExists(fresh);
-      Files.createSymbolicLink(fresh, Path.of(kit.adminSocket));
-      Files.move(fresh, link, StandardCopyOption.ATOMIC_MOVE);
-    } catch (IOException e) {
-      throw new LabException(link + ": cannot be made: " + e.getMessage(), e);
-    }
-  }
-
-  private void processChanged(@Nullable MeshProcess process, Path pidFile) {
-    try {
-      if (process != null && process.pid() > 0) {
-        Files.writeString(pidFile, process.pid() + "\n");
-      } else {
-        Files.deleteIfExists(pidFile);
-      }
-    } catch (IOException e) {
-      Log.warn(pidFile + ": " + e.getMessage());
-    }
-    touch();
-  }
-
-  private void learnVersion(Path socket, NodeKit kit) {
-    if (kit.currentAgent().state() != MeshProcess.State.READY) {
-      return;
-    }
-    Thread.ofVirtual()
-        .start(() -> {
-          String version = AdminDoor.get(socket, "/status").get("version").text();
-          desk.post(() -> kit.version = version);
-        });
-  }
-
-  private List<Enroller.Workload> workloadsOn(LabNode node) {
-    return enrolled.values().stream()
-        .filter(pod -> pod.node.equals(node))
-        .map(Lab::workload)
-        .toList();
-  }
-
-  private static Enroller.Workload workload(PodRun run) {
-    Pod pod = run.pod();
-    return new Enroller.Workload(
-        pod.metadata().uid(),
-        pod.namespace(),
-        pod.name(),
-        pod.spec().serviceAccountName(),
-        run.netns);
-  }
 
   private PodRun run(String namespace, String name) {
     PodRun pod = pods.get(namespace + "/" + name);
@@ -776,22 +381,10 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     }
     KubeObject object = objects.get(Objects.key(word, namespace, name));
     if (object == null) {
-      throw new LabException(readable(Objects.key(word, namespace, name)) + " does not exist");
+      throw new LabException(
+          Objects.readable(Objects.key(word, namespace, name)) + " does not exist");
     }
     return object;
-  }
-
-  /**
-   * {@code deployment/web} for the key {@code Deployment default/web}; other namespaces are named.
-   */
-  private static String readable(String key) {
-    int blank = key.indexOf(' ');
-    String name = key.substring(blank + 1);
-    String kind = key.substring(0, blank).toLowerCase(Locale.ROOT);
-    int slash = name.indexOf('/');
-    return slash < 0
-        ? kind + "/" + name
-        : kind + "/" + name.substring(slash + 1) + " (" + name.substring(0, slash) + ")";
   }
 
   /** Throws where something could not be done, before anything is. */
@@ -855,7 +448,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
           pods.values().forEach(PodRun::refreshVolumes);
         }
       }
-      lines.add(readable(object.key()) + " " + verb);
+      lines.add(Objects.readable(object.key()) + " " + verb);
     }
     touch();
     return lines;
@@ -888,7 +481,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
   }
 
   private void create(Pod pod, String owner, String revision) {
-    LabNode node = placement.place(pod.spec(), nodes.values());
+    LabNode node = placement.place(pod.spec(), nodes.all());
     if (node == null) {
       Log.warn(pod.key() + ": no node fits its nodeName and nodeSelector");
       unplaced.put(
@@ -965,7 +558,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     for (KubeObject object : objects.all()) {
       List<PodRun> owned =
           pods.values().stream().filter(pod -> pod.owner.equals(object.key())).toList();
-      Workloads.Step step = workloads.step(object, owned, nodes.values());
+      Workloads.Step step = workloads.step(object, owned, nodes.all());
       for (Workloads.Wanted wanted : step.make()) {
         if (!unplaced.containsKey(wanted.owner())) {
           create(wanted.pod(), wanted.owner(), wanted.revision());
@@ -973,252 +566,10 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
       }
       step.stop().forEach(PodRun::stop);
     }
-    enrol();
-    publish();
+    enrolments.settle(pods.values());
+    bulletin.publish(pods.values());
     pods.values().forEach(PodRun::proceed);
-    answerWaiters();
-  }
-
-  private boolean optedIn(PodRun pod) {
-    if (!mesh) {
-      return false;
-    }
-    try {
-      return Enrolment.of(pod.pod(), objects.namespace(pod.pod().namespace())).enrolled();
-    } catch (AnnotationException e) {
-      Log.warn(pod.pod().key() + ": " + e.getMessage());
-      return false;
-    }
-  }
-
-  private void enrol() {
-    for (PodRun pod : pods.values()) {
-      String uid = pod.pod().metadata().uid();
-      boolean wanted =
-          pod.hasSandbox()
-              && (pod.stage() == PodRun.Stage.ENROLLING || pod.stage() == PodRun.Stage.RUNNING)
-              && optedIn(pod);
-      Enroller enroller = kit(pod.node).enroller;
-      if (enroller == null) {
-        continue;
-      }
-      if (wanted && !enrolled.containsKey(uid)) {
-        enrolled.put(uid, pod);
-        enroller.add(workload(pod));
-      } else if (!wanted && !pod.stopping() && enrolled.containsKey(uid)) {
-        withdraw(uid, enroller);
-      }
-      showEnrolment(pod);
-    }
-  }
-
-  private void withdraw(String uid, Enroller enroller) {
-    enrolled.remove(uid);
-    verdicts.remove(uid);
-    enroller.delete(uid);
-  }
-
-  private void showEnrolment(PodRun pod) {
-    String uid = pod.pod().metadata().uid();
-    String word = null;
-    if (enrolled.containsKey(uid) || (optedIn(pod) && !pod.stopping())) {
-      String verdict = verdicts.get(uid);
-      if (verdict == null) {
-        Enroller enroller = kit(pod.node).enroller;
-        boolean agent = enroller != null && enroller.connected();
-        word =
-            "pending: "
-                + (agent
-                    ? "the agent has not answered yet"
-                    : "no agent runs on " + pod.node.name());
-      } else {
-        word = verdict.isEmpty() ? Annotations.ENROLLED : "refused: " + verdict;
-      }
-    }
-    Map<String, String> annotations = new LinkedHashMap<>(pod.pod().metadata().annotations());
-    String before =
-        word == null
-            ? annotations.remove(Annotations.STATUS)
-            : annotations.put(Annotations.STATUS, word);
-    if (!java.util.Objects.equals(before, word)) {
-      pod.replaceMetadata(pod.pod().metadata().withAnnotations(annotations));
-    }
-  }
-
-  private NodeKit kit(LabNode node) {
-    NodeKit kit = kits.get(node.name());
-    if (kit == null) {
-      throw new IllegalStateException("node " + node.name() + " has no kit");
-    }
-    return kit;
-  }
-
-  private void publish() {
-    List<Pod> current = pods.values().stream().map(PodRun::pod).toList();
-    List<EndpointSlice> slices = new ArrayList<>(objects.all(EndpointSlice.class));
-    for (Service service : objects.all(Service.class)) {
-      slices.addAll(Endpoints.slices(service, current, node -> zones.getOrDefault(node, "")));
-    }
-    backed =
-        objects.all(Service.class).stream()
-            .map(service ->
-                new ServiceRules.Backed(
-                    service,
-                    slices.stream()
-                        .filter(slice ->
-                            slice.namespace().equals(service.namespace())
-                                && slice.serviceName().equals(service.name()))
-                        .toList()))
-            .toList();
-    Map<String, KubeObject> namespaces = new TreeMap<>();
-    Map<String, KubeObject> accounts = new TreeMap<>();
-    for (Namespace namespace : objects.all(Namespace.class)) {
-      String name = namespace.name();
-      namespaces.put(name, namespace);
-      accounts.put(name + "/default", new ServiceAccount(Metadata.named(name, "default")));
-    }
-    for (Pod pod : current) {
-      String account = pod.spec().serviceAccountName();
-      accounts.putIfAbsent(
-          pod.namespace() + "/" + account,
-          new ServiceAccount(Metadata.named(pod.namespace(), account)));
-    }
-    objects
-        .all(ServiceAccount.class)
-        .forEach(account -> accounts.put(account.namespace() + "/" + account.name(), account));
-    dns.know(backed, Set.copyOf(namespaces.keySet()));
-    rules = ServiceRules.script(backed);
-    applyRules();
-    List<KubeObject> shown = new ArrayList<>();
-    nodes.values().forEach(node -> shown.add(nodeObject(node)));
-    shown.addAll(namespaces.values());
-    shown.addAll(accounts.values());
-    shown.addAll(objects.all(Service.class));
-    shown.addAll(objects.all(AccessPolicy.class));
-    shown.addAll(slices);
-    shown.addAll(current);
-    state.show(shown);
-  }
-
-  private static Node nodeObject(LabNode node) {
-    return new Node(
-        Metadata.named("", node.name()).withLabels(Placement.labels(node)),
-        List.of(
-            Addressing.of(Addressing.nodeV4(node.number())),
-            Addressing.of(Addressing.nodeV6(node.number()))),
-        List.of(Addressing.podsV4(node.number()), Addressing.podsV6(node.number())),
-        List.of(Condition.of(Condition.READY, true)));
-  }
-
-  /** One nft a node at a time; the latest rules win. */
-  private void applyRules() {
-    for (LabNode node : nodes.values()) {
-      NodeKit kit = kit(node);
-      if (kit.rulesInHand || kit.rulesApplied.equals(rules)) {
-        continue;
-      }
-      kit.rulesInHand = true;
-      String script = rules;
-      desk.delegate(
-          () ->
-              Command.run(
-                  List.of(
-                      "nsenter",
-                      "--net=/run/netns/" + paths.nodeName(node.name()),
-                      "nft",
-                      "-f",
-                      "-"),
-                  script),
-          done -> {
-            kit.rulesInHand = false;
-            kit.rulesApplied = script;
-            applyRules();
-            answerWaiters();
-          },
-          e -> {
-            kit.rulesInHand = false;
-            kit.rulesApplied = script;
-            Log.warn(
-                "node "
-                    + node.name()
-                    + ": ClusterIPs are not as they should be: "
-                    + e.getMessage());
-          });
-    }
-  }
-
-  private void answerWaiters() {
-    for (Waiter waiter : List.copyOf(waiters)) {
-      if (waiter.done().getAsBoolean()) {
-        waiters.remove(waiter);
-        waiter.future().complete(true);
-      }
-    }
-  }
-
-  /** What is not ready, a line each. */
-  private List<String> missing() {
-    List<String> missing = new ArrayList<>();
-    if (control != null && control.state() != MeshProcess.State.READY) {
-      missing.add(
-          "the control plane is "
-              + StatusPage.word(control.state())
-              + "; see `weir lab logs control`");
-    }
-    for (LabNode node : nodes.values()) {
-      NodeKit kit = kit(node);
-      if (kit.agent != null && kit.agent.state() != MeshProcess.State.READY) {
-        missing.add(
-            "the agent of "
-                + node.name()
-                + " is "
-                + StatusPage.word(kit.agent.state())
-                + "; see `weir lab logs agent/"
-                + node.name()
-                + "`");
-      }
-      if (!kit.rulesApplied.equals(rules)) {
-        missing.add("ClusterIPs of " + node.name() + " are being written");
-      }
-    }
-    unplaced.forEach((key, why) -> missing.add(readable(key) + ": " + why));
-    for (PodRun run : pods.values()) {
-      Pod pod = run.pod();
-      boolean ends = pod.spec().restartPolicy() != PodSpec.RestartPolicy.ALWAYS;
-      String phase = run.status().phase();
-      boolean well =
-          ends ? phase.equals("Running") || phase.equals("Succeeded") : run.status().ready();
-      if (run.stopping()) {
-        missing.add(readable(pod.key()) + " is ending");
-      } else if (!well) {
-        String why = run.trouble();
-        String enrolment =
-            pod.metadata().annotations().getOrDefault(Annotations.STATUS, Annotations.ENROLLED);
-        missing.add(
-            readable(pod.key())
-                + " is "
-                + phase
-                + (why.isEmpty() ? "" : ": " + why)
-                + (enrolment.equals(Annotations.ENROLLED) ? "" : "; mesh: " + enrolment));
-      }
-    }
-    for (KubeObject object : objects.all()) {
-      long owned =
-          pods.values().stream()
-              .filter(pod -> pod.owner.equals(object.key()) && !pod.stopping())
-              .count();
-      int want =
-          switch (object) {
-            case Deployment deployment -> deployment.replicas();
-            case StatefulSet set -> set.replicas();
-            case ReplicaSet set -> set.replicas();
-            default -> 0;
-          };
-      if (owned < want) {
-        missing.add(readable(object.key()) + ": " + owned + " of " + want + " pods");
-      }
-    }
-    return missing;
+    waiters.answer();
   }
 
   private Json currentStatus() {
@@ -1226,21 +577,25 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
     page.with(
         "nodes",
         Json.of(
-            nodes.values().stream()
+            nodes.all().stream()
                 .map(node ->
                     StatusPage.node(
-                        node, paths.nodeName(node.name()), kit(node), paths.node(node.name())))
+                        node,
+                        paths.nodeName(node.name()),
+                        nodes.kit(node),
+                        paths.node(node.name())))
                 .toList()));
-    page.with("control", StatusPage.process(control).build());
+    page.with("control", StatusPage.process(control.process()).build());
     page.with(
         "pods",
         Json.of(
-            pods.values().stream()
-                .map(
-                    run -> StatusPage.pod(run, "".equals(verdicts.get(run.pod().metadata().uid()))))
-                .toList()));
-    page.with("services", Json.of(backed.stream().map(StatusPage::service).toList()));
+            pods.values().stream().map(run -> StatusPage.pod(run, enrolments.has(run))).toList()));
+    page.with("services", Json.of(bulletin.services().stream().map(StatusPage::service).toList()));
     return page.with("missing", missing()).build();
+  }
+
+  private List<String> missing() {
+    return readiness.missing(pods.values(), unplaced);
   }
 
   // PodRun.Ward
@@ -1277,7 +632,7 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
 
   @Override
   public boolean mayStart(PodRun pod) {
-    return !optedIn(pod) || "".equals(verdicts.get(pod.pod().metadata().uid()));
+    return !enrolments.optedIn(pod) || enrolments.has(pod);
   }
 
   @Override
@@ -1287,36 +642,12 @@ final class Lab implements PodRun.Ward, Enroller.Register, AutoCloseable {
 
   @Override
   public void withdrawn(PodRun pod) {
-    Enroller enroller = kit(pod.node).enroller;
-    String uid = pod.pod().metadata().uid();
-    if (enroller != null && enrolled.containsKey(uid)) {
-      withdraw(uid, enroller);
-    }
+    enrolments.withdraw(pod);
   }
 
   @Override
   public void gone(PodRun pod) {
     pods.remove(pod.pod().namespace() + "/" + pod.pod().name(), pod);
-    touch();
-  }
-
-  // Enroller.Register
-
-  @Override
-  public void answered(String uid, String error) {
-    if (enrolled.containsKey(uid)) {
-      verdicts.put(uid, error);
-      touch();
-    }
-  }
-
-  @Override
-  public void synced(String node) {
-    touch();
-  }
-
-  @Override
-  public void disconnected(String node, boolean last) {
     touch();
   }
 

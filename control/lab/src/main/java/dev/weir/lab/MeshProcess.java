@@ -174,4 +174,17 @@ final class MeshProcess {
     }
     return 0;
   }
+
+  /** Tells the process's number to whoever reads the file, or that there is none. */
+  static void note(@Nullable MeshProcess process, Path pidFile) {
+    try {
+      if (process != null && process.pid() > 0) {
+        Files.writeString(pidFile, process.pid() + "\n");
+      } else {
+        Files.deleteIfExists(pidFile);
+      }
+    } catch (IOException e) {
+      Log.warn(pidFile + ": " + e.getMessage());
+    }
+  }
 }

@@ -70,6 +70,19 @@ final class Objects {
         : kind + " " + namespace + "/" + name;
   }
 
+  /**
+   * {@code deployment/web} for the key {@code Deployment default/web}; other namespaces are named.
+   */
+  static String readable(String key) {
+    int blank = key.indexOf(' ');
+    String name = key.substring(blank + 1);
+    String kind = key.substring(0, blank).toLowerCase(Locale.ROOT);
+    int slash = name.indexOf('/');
+    return slash < 0
+        ? kind + "/" + name
+        : kind + "/" + name.substring(slash + 1) + " (" + name.substring(0, slash) + ")";
+  }
+
   void put(KubeObject object) {
     byKey.put(object.key(), object);
   }
