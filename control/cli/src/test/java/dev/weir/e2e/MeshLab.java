@@ -25,7 +25,11 @@ final class MeshLab implements ParameterResolver, ExecutionCondition, TestWatche
             key ->
                 Lab.up(
                     "e2e",
-                    Lab.yaml("mesh.yaml") + "---\n" + Lab.yaml("introduced.yaml"),
+                    String.join(
+                        "---\n",
+                        Lab.yaml("mesh.yaml"),
+                        Lab.yaml("introduced.yaml"),
+                        Lab.yaml("sticky.yaml")),
                     "--nodes",
                     "2"),
             Lab.class);

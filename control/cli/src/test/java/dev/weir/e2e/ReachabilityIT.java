@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.weir.api.json.Json;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.assertj.core.api.SoftAssertions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -73,6 +74,27 @@ final class ReachabilityIT {
     long before = lab.opened("node-1", "in-a", "in-c", "tunnel");
     assertThat(lab.one("in-a", Cases.of("talk", "in-c", 80)).get("echoed").isTrue()).isTrue();
     Waiting.until("the edge", () -> lab.opened("node-1", "in-a", "in-c", "tunnel") > before);
+  }
+
+  @Test
+  void aClientStaysWithItsEndpointWhileItIsThere(Lab lab) {
+    String first = who(lab);
+    String other =
+        Stream.of("sticky-1", "sticky-2", "sticky-3")
+            .filter(pod -> !pod.equals(first))
+            .findFirst()
+            .orElseThrow();
+    lab.lab("delete", "pod/" + other, "-n", "e2e").ok();
+    assertThat(who(lab)).as("after another one went").isEqualTo(first);
+    lab.lab("delete", "pod/" + first, "-n", "e2e").ok();
+    assertThat(who(lab)).as("after it went").isNotIn(first, other).startsWith("sticky-");
+  }
+
+  /** The one pod that answers all of in-a's connections to the Service. */
+  private static String who(Lab lab) {
+    Json answer = lab.one("in-a", Cases.with(Cases.of("who", "sticky", 80), "count", 20));
+    assertThat(answer.get("names").items()).as(answer.toJson()).hasSize(1);
+    return answer.get("names").items().getFirst().text();
   }
 
   @Test

@@ -63,6 +63,8 @@ def serve_one(sock, peer):
                 digest.update(piece)
                 left -= len(piece)
             last["source"] = digest.hexdigest()
+        elif command == "who":
+            sock.sendall((socket.gethostname() + "\n").encode())
         elif command == "reset":
             reset(sock)
             return
@@ -199,6 +201,17 @@ def case_talk(case):
         back += data
     sock.close()
     return {"seen": seen, "echoed": back == message, "peername": peer[0].replace("::ffff:", ""), "asked": address[0].replace("::ffff:", "")}
+
+
+def case_who(case):
+    """Which pods answer so many connections."""
+    names = set()
+    for _ in range(int(case["count"])):
+        sock, _, _ = hello(case)
+        sock.sendall(b"who\n")
+        names.add(read_line(sock))
+        sock.close()
+    return {"names": sorted(names)}
 
 
 def case_idle(case):

@@ -93,6 +93,7 @@ final class Births {
               service.ipFamilyPolicy(),
               service.publishNotReadyAddresses(),
               service.localOnly(),
+              service.clientAffinity(),
               service.preference());
     };
   }

@@ -10,11 +10,12 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The ready endpoints of one Service port as one connection sees them: drawn at random by weight,
- * each at most once, all of one address family. One thread.
+ * or in an order that is the client's own, each at most once, all of one address family. One
+ * thread.
  */
 public final class Endpoints {
   private final List<Endpoint> all;
-  private final RandomGenerator random;
+  private final Draw draw;
   private final BitSet gone = new BitSet();
   private long weightLeft;
   private int left;
@@ -24,8 +25,17 @@ public final class Endpoints {
    *     an IPv6 one
    */
   public Endpoints(List<Endpoint> all, InetAddress family, RandomGenerator random) {
+    this(all, family, new Draw.AtRandom(random));
+  }
+
+  /** In the order that is this client's, the same whenever it asks and on whichever node. */
+  public static Endpoints byClient(List<Endpoint> all, InetAddress family, InetAddress client) {
+    return new Endpoints(all, family, new Draw.ByClient(client));
+  }
+
+  private Endpoints(List<Endpoint> all, InetAddress family, Draw draw) {
     this.all = all;
-    this.random = random;
+    this.draw = draw;
     this.left = all.size();
     for (int i = 0; i < all.size(); i++) {
       Endpoint endpoint = all.get(i);
@@ -52,12 +62,33 @@ public final class Endpoints {
     if (left == 0) {
       return null;
     }
+    return take(
+        switch (draw) {
+          case Draw.AtRandom(RandomGenerator random) -> atRandom(random);
+          case Draw.ByClient client -> highest(client);
+        });
+  }
+
+  private int atRandom(RandomGenerator random) {
     long mark = random.nextLong(weightLeft);
     int i = gone.nextClearBit(0);
     while ((mark -= weight(all.get(i))) >= 0) {
       i = gone.nextClearBit(i + 1);
     }
-    return take(i);
+    return i;
+  }
+
+  private int highest(Draw.ByClient client) {
+    int best = -1;
+    double highest = -1;
+    for (int i = gone.nextClearBit(0); i < all.size(); i = gone.nextClearBit(i + 1)) {
+      double score = client.score(all.get(i), weight(all.get(i)));
+      if (score > highest) {
+        highest = score;
+        best = i;
+      }
+    }
+    return best;
   }
 
   /** Takes out an endpoint that somebody else drew, so that it is not drawn again. */

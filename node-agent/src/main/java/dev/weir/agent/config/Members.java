@@ -112,7 +112,12 @@ final class Members {
           }
           computed.add(
               new ServiceAddress(
-                  known.namespace(), known.hostname(), address, port.port(), false, endpoints));
+                  known.namespace(),
+                  known.hostname(),
+                  address,
+                  port.port(),
+                  known.balancing().byClient(),
+                  endpoints));
         }
       }
       all = List.copyOf(computed);

@@ -13,6 +13,7 @@ import dev.weir.api.model.Tunnel;
 import dev.weir.api.model.Workload;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.util.List;
 import java.util.function.Function;
 import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
@@ -43,8 +44,7 @@ public final class Router {
     if (service == null) {
       return new Route(asked, null, towards(source, view, picked), null);
     }
-    Endpoints endpoints =
-        new Endpoints(view.endpoints(service, asked.getPort()), asked.getAddress(), random);
+    Endpoints endpoints = endpoints(source, view, service, asked);
     if (!picked.equals(asked)) {
       endpoints.exclude(picked);
       return new Route(
@@ -56,6 +56,14 @@ public final class Router {
             ? new Decision.Refuse(Refusal.NO_ENDPOINT)
             : towards(source, view, new InetSocketAddress(drawn.address(), drawn.port()));
     return new Route(asked, service, first, further(source, view, endpoints));
+  }
+
+  private Endpoints endpoints(Pod source, MeshView view, Service service, InetSocketAddress asked) {
+    List<Endpoint> all = view.endpoints(service, asked.getPort());
+    // Which of its addresses does not matter, as long as it is the same one each time.
+    return service.balancing().byClient() && !source.addresses().isEmpty()
+        ? Endpoints.byClient(all, asked.getAddress(), source.addresses().getFirst())
+        : new Endpoints(all, asked.getAddress(), random);
   }
 
   /**

@@ -80,6 +80,42 @@ final class EndpointsTest {
     assertThat(first).isBetween(10_000 - 330, 10_000 + 330);
   }
 
+  private static InetAddress client(int i) {
+    return InetAddress.ofLiteral("10.1.%d.%d".formatted(i >> 8, i & 255));
+  }
+
+  private static String picked(List<Endpoint> all, InetAddress client) {
+    return Objects.requireNonNull(Endpoints.byClient(all, V4, client).draw())
+        .address()
+        .getHostAddress();
+  }
+
+  @Test
+  void aClientHasItsOwnOrderEachTime() {
+    List<Endpoint> all = endpoints("10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1");
+    List<String> once = drawAll(Endpoints.byClient(all, V4, client(7)));
+    assertThat(once).containsExactlyInAnyOrder("10.0.0.1", "10.0.0.2", "10.0.0.3");
+    assertThat(drawAll(Endpoints.byClient(all.reversed(), V4, client(7)))).isEqualTo(once);
+  }
+
+  @Test
+  void anEndpointThatGoesMovesOnlyItsOwnClients() {
+    List<Endpoint> before = endpoints("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4");
+    List<Endpoint> after = endpoints("10.0.0.1", "10.0.0.2", "10.0.0.4");
+    int moved = 0;
+    int clients = 10_000;
+    for (int i = 0; i < clients; i++) {
+      String had = picked(before, client(i));
+      if (had.equals("10.0.0.3")) {
+        moved++;
+      } else {
+        assertThat(picked(after, client(i))).isEqualTo(had);
+      }
+    }
+    // Four standard deviations of a binomial with p = 1/4.
+    assertThat(moved).isBetween(2_500 - 174, 2_500 + 174);
+  }
+
   @Test
   void noneIsNone() {
     Endpoints endpoints = new Endpoints(List.of(), V4, new SplittableRandom(1));

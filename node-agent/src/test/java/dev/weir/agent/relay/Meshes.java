@@ -25,6 +25,11 @@ public final class Meshes {
 
   /** One Service at an address and port, answered at the target port of these addresses. */
   public static MeshView service(String address, int port, int targetPort, String... endpoints) {
+    return service(Balancing.ANYWHERE, address, port, targetPort, endpoints);
+  }
+
+  public static MeshView service(
+      Balancing balancing, String address, int port, int targetPort, String... endpoints) {
     ServicePort servicePort = new ServicePort("", port, targetPort, AppProtocol.TCP);
     Service service =
         new Service(
@@ -35,7 +40,7 @@ public final class Meshes {
             List.of(InetAddress.ofLiteral(address)),
             List.of(servicePort),
             IpFamilies.AUTOMATIC,
-            Balancing.ANYWHERE,
+            balancing,
             false,
             "",
             false);

@@ -4,10 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.agent.capture.Original;
 import dev.weir.agent.capture.Pod;
+import dev.weir.agent.capture.ServiceAddress;
 import dev.weir.agent.capture.TestPods;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.relay.Meshes;
 import dev.weir.agent.telemetry.Refusal;
+import dev.weir.api.model.Balancing;
 import dev.weir.api.model.FastPath;
 import dev.weir.api.model.OnAgentLoss;
 import dev.weir.api.model.PodSettings;
@@ -16,8 +18,11 @@ import dev.weir.api.model.Workload;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
@@ -40,6 +45,10 @@ final class RouterTest {
 
   private static PodSettings settings(FastPath path) {
     return TestPods.enrolled(path, OnAgentLoss.CLOSED);
+  }
+
+  private static Decision next(Route route) {
+    return Objects.requireNonNull(route.next());
   }
 
   private static Original asked(InetSocketAddress address) {
@@ -77,6 +86,35 @@ final class RouterTest {
     Route route = router.outbound(SOURCE, view, new Original(VIP, VIP, 1));
     assertThat(route.next()).isEqualTo(new Decision.Dial(at("10.0.0.1", 8080)));
     assertThat(route.service()).isNotNull();
+  }
+
+  @Test
+  void aClientStaysWithItsEndpointOfAServiceThatAsksForIt() {
+    MeshView view =
+        Meshes.service(
+            new Balancing(List.of(), Balancing.Mode.UNSPECIFIED, true),
+            "10.96.0.1",
+            80,
+            8080,
+            "10.0.0.1",
+            "10.0.0.2",
+            "10.0.0.3");
+    assertThat(view.serviceAddresses()).allMatch(ServiceAddress::agentDecides);
+    Set<Decision> first = new HashSet<>();
+    Set<Decision> second = new HashSet<>();
+    for (int i = 0; i < 20; i++) {
+      Route route = router.outbound(SOURCE, view, new Original(VIP, VIP, 1));
+      first.add(next(route));
+      second.add(next(route));
+    }
+    assertThat(first).hasSize(1);
+    assertThat(second).hasSize(1).isNotEqualTo(first);
+    Set<Decision> others = new HashSet<>();
+    for (int i = 1; i < 20; i++) {
+      Pod other = pod(i, "10.1.0." + i, PodSettings.DEFAULT);
+      others.add(next(router.outbound(other, view, new Original(VIP, VIP, 1))));
+    }
+    assertThat(others).hasSize(3);
   }
 
   @Test

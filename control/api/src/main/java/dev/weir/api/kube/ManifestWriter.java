@@ -537,6 +537,7 @@ public final class ManifestWriter {
             })
         .flag("publishNotReadyAddresses", service.publishNotReadyAddresses())
         .text("internalTrafficPolicy", service.localOnly() ? "Local" : "")
+        .text("sessionAffinity", service.clientAffinity() ? "ClientIP" : "")
         .text("trafficDistribution", service.preference())
         .sorted("selector", service.selector())
         .list(

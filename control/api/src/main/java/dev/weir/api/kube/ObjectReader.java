@@ -286,7 +286,6 @@ final class ObjectReader {
         "loadBalancerClass",
         "loadBalancerIP",
         "loadBalancerSourceRanges",
-        "sessionAffinity",
         "sessionAffinityConfig");
     Service.Type type =
         spec.choice(
@@ -354,6 +353,7 @@ final class ObjectReader {
                     "RequireDualStack", Service.IpFamilyPolicy.REQUIRE_DUAL_STACK)),
             spec.flag("publishNotReadyAddresses", false),
             spec.choice("internalTrafficPolicy", false, Map.of("Cluster", false, "Local", true)),
+            spec.choice("sessionAffinity", false, Map.of("None", false, "ClientIP", true)),
             spec.choice(
                 "trafficDistribution",
                 "",

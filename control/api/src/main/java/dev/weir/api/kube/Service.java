@@ -12,6 +12,7 @@ import java.util.Map;
  * @param selector empty where endpoints are listed by hand
  * @param externalName empty but for ExternalName
  * @param ipFamilies as asked for; empty means one, as the cluster likes
+ * @param clientAffinity {@code sessionAffinity: ClientIP}
  * @param preference {@code trafficDistribution}: empty, PreferClose, PreferSameZone, PreferSameNode
  */
 public record Service(
@@ -26,6 +27,7 @@ public record Service(
     IpFamilyPolicy ipFamilyPolicy,
     boolean publishNotReadyAddresses,
     boolean localOnly,
+    boolean clientAffinity,
     String preference)
     implements KubeObject {
   public Service {
@@ -53,6 +55,7 @@ public record Service(
         ipFamilyPolicy,
         publishNotReadyAddresses,
         localOnly,
+        clientAffinity,
         preference);
   }
 

@@ -152,7 +152,8 @@ public final class Addresses {
         ServiceSettings.newBuilder()
             .setHeadless(service.headless())
             .setExternalName(service.externalName())
-            .setPublishNotReadyAddresses(service.publishNotReady());
+            .setPublishNotReadyAddresses(service.publishNotReady())
+            .setClientAffinity(service.balancing().byClient());
     for (ServicePort port : service.ports()) {
       out.addPorts(port(port));
       if (!port.name().isEmpty()) {
@@ -160,7 +161,9 @@ public final class Addresses {
       }
     }
     Balancing balancing = service.balancing();
-    if (!balancing.equals(Balancing.ANYWHERE) || service.publishNotReady()) {
+    if (balancing.mode() != Balancing.Mode.UNSPECIFIED
+        || !balancing.preference().isEmpty()
+        || service.publishNotReady()) {
       LoadBalancing.Builder lb =
           LoadBalancing.newBuilder()
               .setMode(
@@ -328,14 +331,14 @@ public final class Addresses {
           case DUAL -> IpFamilies.DUAL;
           case AUTOMATIC, UNRECOGNIZED -> IpFamilies.AUTOMATIC;
         },
-        balancing(lb),
+        balancing(lb, settings.getClientAffinity()),
         settings.getHeadless(),
         settings.getExternalName(),
         settings.getPublishNotReadyAddresses()
             || lb.getHealthPolicy() == LoadBalancing.HealthPolicy.ALLOW_ALL);
   }
 
-  private static Balancing balancing(LoadBalancing lb) {
+  private static Balancing balancing(LoadBalancing lb, boolean byClient) {
     List<Balancing.Scope> preference = new ArrayList<>(lb.getRoutingPreferenceCount());
     for (LoadBalancing.Scope scope : lb.getRoutingPreferenceList()) {
       switch (scope) {
@@ -355,7 +358,8 @@ public final class Addresses {
           case FAILOVER -> Balancing.Mode.FAILOVER;
           case PASSTHROUGH -> Balancing.Mode.PASSTHROUGH;
           case UNSPECIFIED_MODE, UNRECOGNIZED -> Balancing.Mode.UNSPECIFIED;
-        });
+        },
+        byClient);
   }
 
   private static dev.weir.api.proto.weir.PodSettings settings(PodSettings settings) {

@@ -8,9 +8,10 @@ import java.util.List;
  * @param preference nearest first: an endpoint that shares more of these with the client is
  *     preferred
  * @param mode how binding that is
+ * @param byClient a client stays with its endpoint as long as that is there
  */
-public record Balancing(List<Scope> preference, Mode mode) {
-  public static final Balancing ANYWHERE = new Balancing(List.of(), Mode.UNSPECIFIED);
+public record Balancing(List<Scope> preference, Mode mode, boolean byClient) {
+  public static final Balancing ANYWHERE = new Balancing(List.of(), Mode.UNSPECIFIED, false);
 
   public Balancing {
     preference = List.copyOf(preference);

@@ -108,7 +108,8 @@ final class ManifestsTest {
         ipFamilies: [IPv4, IPv6]
         clusterIP: 10.96.0.17
         clusterIPs: [10.96.0.17, "fd00:96::11"]
-        sessionAffinity: None
+        sessionAffinity: ClientIP
+        sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
         internalTrafficPolicy: Cluster
         selector: {app: front}
         ports:

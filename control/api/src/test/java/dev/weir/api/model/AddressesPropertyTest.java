@@ -238,7 +238,7 @@ final class AddressesPropertyTest {
                 addresses,
                 each,
                 families,
-                new Balancing(scopes, mode),
+                new Balancing(scopes, mode, notReady ^ headless),
                 headless,
                 headless ? "" : name + ".example",
                 notReady));

@@ -332,14 +332,16 @@ public final class MeshCompiler {
   }
 
   private static Balancing balancing(dev.weir.api.kube.Service service) {
+    boolean byClient = service.clientAffinity();
     if (service.localOnly()) {
-      return new Balancing(List.of(Balancing.Scope.NODE), Balancing.Mode.STRICT);
+      return new Balancing(List.of(Balancing.Scope.NODE), Balancing.Mode.STRICT, byClient);
     }
     return switch (service.preference()) {
       case "PreferClose", "PreferSameZone" ->
           new Balancing(
               List.of(Balancing.Scope.NETWORK, Balancing.Scope.REGION, Balancing.Scope.ZONE),
-              Balancing.Mode.FAILOVER);
+              Balancing.Mode.FAILOVER,
+              byClient);
       case "PreferSameNode" ->
           new Balancing(
               List.of(
@@ -347,8 +349,9 @@ public final class MeshCompiler {
                   Balancing.Scope.REGION,
                   Balancing.Scope.ZONE,
                   Balancing.Scope.NODE),
-              Balancing.Mode.FAILOVER);
-      default -> Balancing.ANYWHERE;
+              Balancing.Mode.FAILOVER,
+              byClient);
+      default -> new Balancing(List.of(), Balancing.Mode.UNSPECIFIED, byClient);
     };
   }
 

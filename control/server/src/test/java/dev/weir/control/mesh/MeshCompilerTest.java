@@ -209,12 +209,19 @@ final class MeshCompilerTest {
             kind: Service
             metadata: {name: zonal, namespace: shop}
             spec: {trafficDistribution: PreferSameZone, ports: [{port: 80}]}
+            ---
+            apiVersion: v1
+            kind: Service
+            metadata: {name: sticky, namespace: shop}
+            spec: {sessionAffinity: ClientIP, ports: [{port: 80}]}
             """);
     assertThat(service(model, "db").headless()).isTrue();
     assertThat(service(model, "out").externalName()).isEqualTo("example.com");
     assertThat(service(model, "near").balancing())
-        .isEqualTo(new Balancing(List.of(Balancing.Scope.NODE), Balancing.Mode.STRICT));
+        .isEqualTo(new Balancing(List.of(Balancing.Scope.NODE), Balancing.Mode.STRICT, false));
     assertThat(service(model, "zonal").balancing().mode()).isEqualTo(Balancing.Mode.FAILOVER);
+    assertThat(service(model, "zonal").balancing().byClient()).isFalse();
+    assertThat(service(model, "sticky").balancing().byClient()).isTrue();
   }
 
   @Test
