@@ -18,6 +18,7 @@ import io.netty.util.concurrent.Future;
 import java.io.IOException;
 import java.nio.channels.NotYetConnectedException;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A socket at one end of a relayed connection. What it reads goes to its peer and nowhere else; it
@@ -50,7 +51,11 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   private boolean outputBroken;
   private boolean unflushed;
   private boolean reviving;
+  private boolean broken;
   private boolean gone;
+
+  /** The next look at a socket whose FIN came; null where none is due. */
+  private @Nullable Future<?> nextWatch;
 
   SocketEnd(Relay relay, SocketChannel channel, boolean client, boolean forgetsEnded) {
     this.forgetsEnded = forgetsEnded;
@@ -183,7 +188,7 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
       relay.abort();
       return;
     } else {
-      channel.eventLoop().schedule(this::watch, WATCH_SECONDS, TimeUnit.SECONDS);
+      watchLater();
     }
     peer().endOutput();
   }
@@ -223,6 +228,9 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
       // transports call their descriptor is the socket, which knows whether it is closed.
       ((Socket) ((UnixChannel) channel).fd()).shutdown(false, true);
       outputEnded = true;
+      // What is left to come is the other FIN, which then closes the channel: otherwise it would be
+      // shut down for reading first, which fails for a socket that has seen both.
+      channel.config().setAllowHalfClosure(false);
     } catch (IOException | NotYetConnectedException e) {
       // It was reset meanwhile.
       relay.abort();
@@ -248,11 +256,16 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
       relay.abort();
       return;
     }
-    channel.eventLoop().schedule(this::watch, WATCH_SECONDS, TimeUnit.SECONDS);
+    watchLater();
+  }
+
+  private void watchLater() {
+    nextWatch = channel.eventLoop().schedule(this::watch, WATCH_SECONDS, TimeUnit.SECONDS);
   }
 
   @Override
   public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+    broken = true;
     if (!(cause instanceof IOException)) {
       relay.failed(cause);
     }
@@ -261,18 +274,29 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
 
   @Override
   public void channelInactive(ChannelHandlerContext context) {
+    if (outputEnded && !inputEnded && !broken) {
+      endOfInput();
+    }
     gone(inputEnded && outputEnded);
   }
 
   private void gone(boolean inOrder) {
     if (!gone) {
       gone = true;
+      Future<?> watch = nextWatch;
+      if (watch != null) {
+        // Else it would keep all of a connection that has ended in memory, long enough to be moved
+        // among the objects that live for ever.
+        watch.cancel(false);
+        nextWatch = null;
+      }
       relay.closed(inOrder);
     }
   }
 
   @Override
   public void reset() {
+    broken = true;
     boolean known = channel.isRegistered();
     reset(channel);
     if (!known) {
