@@ -19,7 +19,8 @@ final class Bench {
   private final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
   private final ArrayDeque<Runnable> tail = new ArrayDeque<>();
   final List<String> done = new ArrayList<>();
-  final Turns turns = new Turns(() -> this.nanos, tasks::add, tail::add);
+  int gaveWay;
+  final Turns turns = new Turns(() -> this.nanos, tasks::add, tail::add, () -> gaveWay++);
   final Fairness fairness;
   long nanos = 1_000_000_000;
 

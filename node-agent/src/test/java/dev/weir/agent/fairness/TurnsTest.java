@@ -76,6 +76,16 @@ final class TurnsTest {
   }
 
   @Test
+  void aRoundThatTookLongGivesOtherThreadsTheProcessor() {
+    offer(victim, "victim", 3, 1_000);
+    loop.finishRound();
+    assertThat(loop.gaveWay).isZero();
+    offer(hog, "hog", 1, QUANTUM);
+    loop.finishRound();
+    assertThat(loop.gaveWay).isOne();
+  }
+
+  @Test
   void whoLostTheProcessorOwesLittle() {
     offer(hog, "hog", 1, 1_000 * QUANTUM);
     offer(hog, "hog", 1, 1_000);
