@@ -47,6 +47,16 @@ final class Cgroups {
     }
   }
 
+  /**
+   * Words that, put before a command, run it in the folder and in a scheduling group of its own, as
+   * a kubelet gives every pod one: what one pod's programs want of the processors costs another pod
+   * its share and no more. Each session is such a group (sched(7), autogroup).
+   */
+  static List<String> apart(Path folder) {
+    return List.of(
+        "setsid", "sh", "-c", "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"", folder.toString());
+  }
+
   static Path create(Path folder) {
     try {
       return Files.createDirectories(folder);

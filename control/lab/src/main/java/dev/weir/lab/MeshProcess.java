@@ -80,17 +80,8 @@ final class MeshProcess {
               + title
               + " to start: use the weir launcher, or --no-mesh");
     }
-    List<String> words =
-        new ArrayList<>(
-            List.of(
-                "sh",
-                "-c",
-                "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"",
-                Cgroups.create(cgroup).toString(),
-                "nsenter",
-                "--net=/run/netns/" + netns,
-                home + "/weir",
-                "run"));
+    List<String> words = new ArrayList<>(Cgroups.apart(Cgroups.create(cgroup)));
+    words.addAll(List.of("nsenter", "--net=/run/netns/" + netns, home + "/weir", "run"));
     words.addAll(arguments);
     try {
       Files.createDirectories(log.resolveSibling("."));

@@ -406,13 +406,7 @@ final class PodRun {
                   new PodEntry(folder()).write(initPid, cgroup.resolve("exec"), env, cwd, uid, gid);
                 }
                 File log = log(container.spec.name()).toFile();
-                List<String> words =
-                    new ArrayList<>(
-                        List.of(
-                            "sh",
-                            "-c",
-                            "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"",
-                            own.toString()));
+                List<String> words = new ArrayList<>(Cgroups.apart(own));
                 words.addAll(PodEntry.entering(Long.toString(initPid), cwd, uid, gid, env));
                 words.addAll(argv);
                 return new ProcessBuilder(words)
