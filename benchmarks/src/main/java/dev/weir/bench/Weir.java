@@ -42,8 +42,7 @@ final class Weir implements AutoCloseable {
    * its stderr.
    */
   String run(String... args) throws IOException {
-    List<String> command = new ArrayList<>();
-    command.add(launcher.toString());
+    List<String> command = new ArrayList<>(apart());
     command.addAll(List.of(args));
     Path err = Files.createTempFile("weir-bench-", ".err");
     try {
@@ -70,6 +69,14 @@ final class Weir implements AutoCloseable {
     }
   }
 
+  /**
+   * The launcher in a session of its own, which the kernel schedules as a group: clients of two
+   * pods are kept apart as the pods' own programs are, and as a kubelet does it.
+   */
+  private List<String> apart() {
+    return List.of("setsid", launcher.toString());
+  }
+
   String exec(String pod, List<String> command) throws IOException {
     List<String> args =
         new ArrayList<>(List.of("lab", "exec", "--name", lab, "-n", "bench", pod, "--"));
@@ -79,9 +86,8 @@ final class Weir implements AutoCloseable {
 
   /** Starts a command in a pod that ends when its stdin does; its stderr is ours. */
   Process start(String pod, List<String> command) throws IOException {
-    List<String> line =
-        new ArrayList<>(
-            List.of(launcher.toString(), "lab", "exec", "--name", lab, "-n", "bench", pod, "--"));
+    List<String> line = new ArrayList<>(apart());
+    line.addAll(List.of("lab", "exec", "--name", lab, "-n", "bench", pod, "--"));
     line.addAll(command);
     return new ProcessBuilder(line).redirectError(ProcessBuilder.Redirect.INHERIT).start();
   }
