@@ -2,6 +2,7 @@ package dev.weir.bpf;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.testing.NeedsKernel;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;

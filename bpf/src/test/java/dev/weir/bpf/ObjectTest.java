@@ -3,6 +3,7 @@ package dev.weir.bpf;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.ffi.Bpf.BpfObject;
+import dev.weir.testing.NeedsKernel;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;

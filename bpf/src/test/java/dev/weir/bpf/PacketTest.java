@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.ffi.Bpf.TestRun;
 import dev.weir.ffi.Fd;
+import dev.weir.testing.NeedsKernel;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;

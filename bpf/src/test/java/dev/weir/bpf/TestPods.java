@@ -5,6 +5,7 @@ import dev.weir.ffi.Fd;
 import dev.weir.ffi.Kernel;
 import dev.weir.ffi.Netlink;
 import dev.weir.ffi.Netlink.TcpSocket;
+import dev.weir.testing.Cgroup2;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.UncheckedIOException;

@@ -3,6 +3,7 @@ package dev.weir.e2e;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.api.json.Json;
+import dev.weir.testing.NeedsKernel;
 import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import java.util.Set;
@@ -12,15 +13,11 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
-import org.junit.jupiter.api.extension.ConditionEvaluationResult;
-import org.junit.jupiter.api.extension.ExecutionCondition;
-import org.junit.jupiter.api.extension.ExtendWith;
-import org.junit.jupiter.api.extension.ExtensionContext;
 
 /**
  * Certificates in a lab of two nodes: who has which, that they change, what is said when none come.
  */
-@ExtendWith(CertsIT.OnThisMachine.class)
+@NeedsKernel
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class CertsIT {
   private static final String FRONT = "spiffe://cluster.local/ns/e2e/sa/front";
@@ -52,13 +49,6 @@ final class CertsIT {
         terminationGracePeriodSeconds: 1
         containers: [{name: peer, image: none, command: [python3, PEER, serve, "8080", "8081"]}]
       """;
-
-  static final class OnThisMachine implements ExecutionCondition {
-    @Override
-    public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
-      return Machine.needed();
-    }
-  }
 
   private @Nullable Lab lab;
 

@@ -2,11 +2,11 @@ package dev.weir.e2e;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.weir.testing.NeedsKernel;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.extension.ExtendWith;
 
 /** The first thing that a newcomer types. */
-@ExtendWith(FamousProgramsIT.OnThisMachine.class)
+@NeedsKernel
 final class DemoIT {
   @Test
   void theDemoServesItsLoadWithoutAFailureOnBothNodes() {

@@ -1,5 +1,6 @@
 package dev.weir.e2e;
 
+import dev.weir.testing.NeedsKernel;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.extension.ConditionEvaluationResult;
 import org.junit.jupiter.api.extension.ExecutionCondition;
@@ -37,7 +38,7 @@ final class MeshLab implements ParameterResolver, ExecutionCondition, TestWatche
 
   @Override
   public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
-    return Machine.needed();
+    return new NeedsKernel.Condition().evaluateExecutionCondition(context);
   }
 
   @Override

@@ -3,13 +3,13 @@ package dev.weir.e2e;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.api.json.Json;
+import dev.weir.testing.NeedsKernel;
 import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
@@ -17,6 +17,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** AccessPolicies in force: who is let in, who is cut, and who does not notice. */
+@NeedsKernel
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 final class PolicyIT {
   private static final Duration AT_ONCE = Duration.ofSeconds(1);
@@ -46,7 +47,6 @@ final class PolicyIT {
 
   @BeforeAll
   void up() {
-    Assumptions.assumeFalse(Machine.needed().isDisabled());
     lab = Lab.up("policy", Lab.yaml("policy.yaml"), "--nodes", "2");
     Waiting.until("the server to be enrolled", () -> lab.isEnrolled("server"));
     for (Way way : Way.values()) {

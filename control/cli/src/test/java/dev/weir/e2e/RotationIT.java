@@ -3,6 +3,7 @@ package dev.weir.e2e;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.weir.api.json.Json;
+import dev.weir.testing.NeedsKernel;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -17,14 +18,10 @@ import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.extension.ConditionEvaluationResult;
-import org.junit.jupiter.api.extension.ExecutionCondition;
-import org.junit.jupiter.api.extension.ExtendWith;
-import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Certificates that change under load between nodes. */
-@ExtendWith(RotationIT.OnThisMachine.class)
+@NeedsKernel
 final class RotationIT {
   private static final String IDENTITY = "spiffe://cluster.local/ns/e2e/sa/default";
   private static final List<String> NODES = List.of("node-1", "node-2");
@@ -33,13 +30,6 @@ final class RotationIT {
   private static Lab lab;
 
   @TempDir static Path folder;
-
-  static final class OnThisMachine implements ExecutionCondition {
-    @Override
-    public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
-      return Machine.needed();
-    }
-  }
 
   @BeforeAll
   static void up() {

@@ -12,6 +12,7 @@ import dev.weir.api.proto.zds.ZdsHello;
 import dev.weir.ffi.Fd;
 import dev.weir.ffi.Kernel;
 import dev.weir.ffi.Sockets;
+import dev.weir.testing.NeedsRoot;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;

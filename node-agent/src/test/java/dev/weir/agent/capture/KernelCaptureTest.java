@@ -8,10 +8,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.tuple;
 
-import dev.weir.agent.NeedsKernel;
 import dev.weir.api.model.FastPath;
 import dev.weir.api.model.OnAgentLoss;
 import dev.weir.api.model.PortRange;
+import dev.weir.testing.NeedsKernel;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;

@@ -3,10 +3,10 @@ package dev.weir.agent.capture;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-import dev.weir.agent.NeedsRoot;
 import dev.weir.agent.relay.TwoPods;
 import dev.weir.api.model.ApplicationTunnel;
 import dev.weir.ffi.Kernel;
+import dev.weir.testing.NeedsRoot;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;

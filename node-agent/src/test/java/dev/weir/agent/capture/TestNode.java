@@ -1,6 +1,5 @@
 package dev.weir.agent.capture;
 
-import dev.weir.agent.Cgroup2;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
@@ -8,6 +7,7 @@ import dev.weir.api.model.PodSettings;
 import dev.weir.ffi.Fd;
 import dev.weir.ffi.Kernel;
 import dev.weir.ffi.Netlink;
+import dev.weir.testing.Cgroup2;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.UncheckedIOException;

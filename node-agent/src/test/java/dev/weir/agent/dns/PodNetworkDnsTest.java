@@ -2,7 +2,6 @@ package dev.weir.agent.dns;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.weir.agent.NeedsRoot;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.config.Meshes;
@@ -21,6 +20,7 @@ import dev.weir.api.dns.DnsReply;
 import dev.weir.api.model.PodSettings;
 import dev.weir.ffi.Fd;
 import dev.weir.ffi.Kernel;
+import dev.weir.testing.NeedsRoot;
 import io.netty.channel.ChannelHandler;
 import io.netty.channel.EventLoop;
 import io.netty.channel.EventLoopGroup;

@@ -4,11 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
-import dev.weir.agent.NeedsRoot;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.fairness.Limits;
 import dev.weir.agent.fairness.PodUsage;
 import dev.weir.agent.telemetry.Refusal;
+import dev.weir.testing.NeedsRoot;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;

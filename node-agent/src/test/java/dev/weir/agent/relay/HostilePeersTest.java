@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
-import dev.weir.agent.NeedsRoot;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.telemetry.Refusal;
@@ -13,6 +12,7 @@ import dev.weir.api.model.Balancing;
 import dev.weir.api.model.IpFamilies;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.ServicePort;
+import dev.weir.testing.NeedsRoot;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.handler.codec.http2.DefaultHttp2Headers;

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
-import dev.weir.agent.NeedsRoot;
 import dev.weir.agent.authz.Authz;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.telemetry.Refusal;
@@ -14,6 +13,7 @@ import dev.weir.api.model.Authorization.Clause;
 import dev.weir.api.model.Authorization.Match;
 import dev.weir.api.model.Authorization.Rule;
 import dev.weir.api.model.Authorization.Scope;
+import dev.weir.testing.NeedsRoot;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;

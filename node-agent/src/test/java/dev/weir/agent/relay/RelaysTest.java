@@ -4,10 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
-import dev.weir.agent.NeedsRoot;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.api.model.Workload;
+import dev.weir.testing.NeedsRoot;
 import java.io.EOFException;
 import java.io.IOException;
 import java.net.InetAddress;

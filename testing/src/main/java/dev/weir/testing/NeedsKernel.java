@@ -1,4 +1,4 @@
-package dev.weir.ffi;
+package dev.weir.testing;
 
 import java.lang.annotation.ElementType;
 import java.lang.annotation.Retention;
@@ -20,7 +20,7 @@ import org.junit.jupiter.api.extension.ExtensionContext;
 @Target(ElementType.TYPE)
 @Retention(RetentionPolicy.RUNTIME)
 @ExtendWith(NeedsKernel.Condition.class)
-@interface NeedsKernel {
+public @interface NeedsKernel {
 
   final class Condition implements ExecutionCondition {
     @Override

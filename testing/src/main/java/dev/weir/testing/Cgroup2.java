@@ -1,4 +1,4 @@
-package dev.weir.bpf;
+package dev.weir.testing;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -7,10 +7,10 @@ import java.nio.file.Path;
 import java.util.Optional;
 
 /** Where cgroup2 is mounted here: on hybrid machines not at /sys/fs/cgroup. */
-final class Cgroup2 {
+public final class Cgroup2 {
   private Cgroup2() {}
 
-  static Optional<Path> root() {
+  public static Optional<Path> root() {
     try (var mounts = Files.lines(Path.of("/proc/self/mountinfo"))) {
       return mounts
           .filter(line -> line.contains(" - cgroup2 "))

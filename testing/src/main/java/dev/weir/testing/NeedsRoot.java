@@ -1,4 +1,4 @@
-package dev.weir.lab;
+package dev.weir.testing;
 
 import java.lang.annotation.ElementType;
 import java.lang.annotation.Retention;
@@ -25,7 +25,7 @@ public @interface NeedsRoot {
       if ("root".equals(System.getProperty("user.name"))) {
         return ConditionEvaluationResult.enabled("runs as root");
       }
-      String reason = "a lab makes network namespaces, which needs root";
+      String reason = "network namespaces need root";
       if ("true".equals(System.getenv("CI"))) {
         throw new IllegalStateException(reason);
       }
