@@ -47,7 +47,13 @@ final class ServiceRules {
               .add(
                   "%s . %s . %d : goto %s"
                       .formatted(clusterIp.getHostAddress(), protocol, port.port(), chain));
-          chains.append(chain(chain, protocol, four ? "ip" : "ip6", targets));
+          String family = four ? "ip" : "ip6";
+          // With no seed of ours each new set of rules would draw another.
+          String pick =
+              service.clientAffinity()
+                  ? "jhash %s saddr mod %d seed 0x1".formatted(family, targets.size())
+                  : "numgen random mod %d".formatted(targets.size());
+          chains.append(chain(chain, protocol, family, pick, targets));
           for (String target : targets) {
             String address = target.substring(0, target.indexOf(' '));
             (four ? self4 : self6).add(address + " . " + address);
@@ -102,13 +108,14 @@ final class ServiceRules {
     return elements.isEmpty() ? "" : "elements = { " + String.join(", ", elements) + " }";
   }
 
-  private static String chain(String name, String protocol, String family, List<String> targets) {
+  private static String chain(
+      String name, String protocol, String family, String pick, List<String> targets) {
     StringBuilder picks = new StringBuilder();
     for (int i = 0; i < targets.size(); i++) {
       picks.append(i == 0 ? "" : ", ").append(i).append(" : ").append(targets.get(i));
     }
-    return "  chain %s { meta l4proto %s dnat %s addr . port to numgen random mod %d map { %s }; }\n"
-        .formatted(name, protocol, family, targets.size(), picks);
+    return "  chain %s { meta l4proto %s dnat %s addr . port to %s map { %s }; }\n"
+        .formatted(name, protocol, family, pick, picks);
   }
 
   /**

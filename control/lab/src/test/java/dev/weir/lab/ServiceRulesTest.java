@@ -10,20 +10,22 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class ServiceRulesTest {
-  private static final Service WEB =
-      ((Service)
-              Manifests.read(
-                      "web.yaml",
-                      """
-                      apiVersion: v1
-                      kind: Service
-                      metadata: {name: web}
-                      spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
-                      """)
-                  .orThrow()
-                  .getFirst()
-                  .object())
-          .withClusterIps(List.of(Addressing.serviceV4(0x101)));
+  private static Service web(String affinity) {
+    return ((Service)
+            Manifests.read(
+                    "web.yaml",
+                    """
+                    apiVersion: v1
+                    kind: Service
+                    metadata: {name: web}
+                    spec: {sessionAffinity: %s, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
+                    """
+                        .formatted(affinity))
+                .orThrow()
+                .getFirst()
+                .object())
+        .withClusterIps(List.of(Addressing.serviceV4(0x101)));
+  }
 
   private static EndpointSlice.Endpoint endpoint(
       String ip, boolean ready, boolean serving, boolean terminating) {
@@ -40,13 +42,17 @@ class ServiceRulesTest {
   }
 
   private static String script(EndpointSlice.Endpoint... endpoints) {
+    return script(web("None"), endpoints);
+  }
+
+  private static String script(Service web, EndpointSlice.Endpoint... endpoints) {
     EndpointSlice slice =
         new EndpointSlice(
-            WEB.metadata(),
+            web.metadata(),
             "IPv4",
             List.of(endpoints),
             List.of(new EndpointSlice.Port("http", "TCP", 8080, "")));
-    return ServiceRules.script(List.of(new ServiceRules.Backed(WEB, List.of(slice))));
+    return ServiceRules.script(List.of(new ServiceRules.Backed(web, List.of(slice))));
   }
 
   @Test
@@ -59,6 +65,16 @@ class ServiceRulesTest {
         .contains("10.96.1.1 . tcp . 80 : goto s0")
         .contains("numgen random mod 2 map { 0 : 10.244.1.2 . 8080, 1 : 10.244.2.2 . 8080 }")
         .doesNotContain("10.244.2.3");
+  }
+
+  @Test
+  void aClientStaysWithItsEndpointWhereTheServiceAsksForIt() {
+    assertThat(
+            script(
+                web("ClientIP"),
+                endpoint("10.244.1.2", true, true, false),
+                endpoint("10.244.2.2", true, true, false)))
+        .contains("jhash ip saddr mod 2 seed 0x1 map { 0 : 10.244.1.2 . 8080, 1 : ");
   }
 
   @Test
