@@ -523,8 +523,9 @@ static void verify(const char *host, const char *port, uint64_t bytes, const cha
 
 int main(int argc, char **argv)
 {
-	struct rlimit files;
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+	// As the launcher does for the agent; who may not raise the limit gets all of what it has.
+	struct rlimit files = { 1 << 20, 1 << 20 };
+	if (setrlimit(RLIMIT_NOFILE, &files) && !getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
