@@ -4,7 +4,8 @@ package dev.weir.agent.tunnel;
  * What we grant a peer: our SETTINGS and the connection's window.
  *
  * @param streamWindow bytes of one stream that may be here and not yet consumed, so the bound of a
- *     stream's memory
+ *     stream's memory, when it begins
+ * @param mostStreamWindow what that may grow to, where it is consumed fast
  * @param connectionWindow bytes that may be on their way; credited when they come, consumed or not,
  *     so that a stream nobody reads never holds up its neighbours
  * @param streams streams that the peer may have open
@@ -12,24 +13,35 @@ package dev.weir.agent.tunnel;
  * @param headerList the longest header list, as RFC 9113 section 6.5.2 counts it
  */
 record TunnelLimits(
-    int streamWindow, int connectionWindow, int streams, int frame, int headerList) {
-  // One stream alone moves 8 Gbit/s over a millisecond between zones. Others grant four times as
-  // much; but what is granted is what one reader that stops can make us hold.
-  private static final int STREAM_WINDOW = 1 << 20;
+    int streamWindow,
+    int mostStreamWindow,
+    int connectionWindow,
+    int streams,
+    int frame,
+    int headerList) {
+  // What is granted is what a reader that stops can make us hold: 200 of them fit into what a pod
+  // may hold. One that reads fast alone moves 8 Gbit/s over a millisecond between zones.
+  private static final int STREAM_WINDOW = 128 << 10;
+  private static final int MOST_STREAM_WINDOW = 1 << 20;
   private static final int CONNECTION_WINDOW = 16 << 20;
   // Pieces of a frame are passed on as they come, so a long frame costs nothing.
   private static final int FRAME = 1 << 20;
 
   TunnelLimits {
-    if (streamWindow < 1 || connectionWindow < Frame.DEFAULT_WINDOW || streams < 0) {
+    if (streamWindow < 1
+        || mostStreamWindow < streamWindow
+        || connectionWindow < Frame.DEFAULT_WINDOW
+        || streams < 0) {
       throw new IllegalArgumentException(
           "limits: windows "
               + streamWindow
+              + " to "
+              + mostStreamWindow
               + " and "
               + connectionWindow
               + ", streams "
               + streams
-              + " (expected: > 0, >= 65535, >= 0)");
+              + " (expected: > 0, not less, >= 65535, >= 0)");
     }
     if (frame < Frame.DEFAULT_FRAME_SIZE || frame > Frame.LARGEST_FRAME_SIZE || headerList < 1024) {
       throw new IllegalArgumentException(
@@ -43,15 +55,21 @@ record TunnelLimits(
 
   /** For the side that opens streams. */
   static TunnelLimits client() {
-    return new TunnelLimits(STREAM_WINDOW, CONNECTION_WINDOW, 0, FRAME, 16 * 1024);
+    return new TunnelLimits(
+        STREAM_WINDOW, MOST_STREAM_WINDOW, CONNECTION_WINDOW, 0, FRAME, 16 * 1024);
   }
 
   /** For the side that accepts them. Peers of other meshes expect 100 streams at the least. */
   static TunnelLimits server() {
-    return new TunnelLimits(STREAM_WINDOW, CONNECTION_WINDOW, 1024, FRAME, 64 * 1024);
+    return new TunnelLimits(
+        STREAM_WINDOW, MOST_STREAM_WINDOW, CONNECTION_WINDOW, 1024, FRAME, 64 * 1024);
+  }
+
+  ReceiveWindow newStreamWindow() {
+    return new ReceiveWindow(streamWindow, mostStreamWindow);
   }
 
   TunnelLimits withStreamWindow(int bytes) {
-    return new TunnelLimits(bytes, connectionWindow, streams, frame, headerList);
+    return new TunnelLimits(bytes, bytes, connectionWindow, streams, frame, headerList);
   }
 }

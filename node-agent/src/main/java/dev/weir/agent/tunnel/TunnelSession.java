@@ -191,7 +191,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       throw new IllegalStateException("the session takes no new streams");
     }
     TunnelStream stream =
-        new TunnelStream(this, nextStream, peerStreamWindow, limits.streamWindow());
+        new TunnelStream(this, nextStream, peerStreamWindow, limits.newStreamWindow());
     nextStream += 2;
     stream.events(events);
     write(headersFrame(stream.id(), request.headers(), false));
@@ -539,10 +539,6 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
 
   // ---- what streams call
 
-  int streamWindow() {
-    return limits.streamWindow();
-  }
-
   /** The stream may have something to send. */
   void ready(TunnelStream stream) {
     if (ended || !stream.canSend()) {
@@ -871,7 +867,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
         return;
       }
       TunnelStream stream =
-          new TunnelStream(TunnelSession.this, id, peerStreamWindow, limits.streamWindow());
+          new TunnelStream(TunnelSession.this, id, peerStreamWindow, limits.newStreamWindow());
       streams.put(id, stream);
       owner.streamBegan();
       stream.events(owner.opened(stream, request));

@@ -46,11 +46,9 @@ public final class TunnelStream {
   // Set once by the session, before anything can happen.
   private @Nullable Events events;
 
-  // Flow control, RFC 9113 section 5.2. Of our window, three parts are whole: what the peer may
-  // still send, what it sent and the owner holds, and what was consumed but not yet credited.
+  // Flow control, RFC 9113 section 5.2.
+  private final ReceiveWindow receiveWindow;
   private int sendWindow;
-  private int receiveWindow;
-  private int uncredited;
 
   // Nearly always at most one buffer waits, so the queue behind it is made when needed.
   private @Nullable ByteBuf first;
@@ -69,7 +67,7 @@ public final class TunnelStream {
   @Nullable TunnelStream next;
   boolean inRing;
 
-  TunnelStream(TunnelSession session, int id, int sendWindow, int receiveWindow) {
+  TunnelStream(TunnelSession session, int id, int sendWindow, ReceiveWindow receiveWindow) {
     this.session = session;
     this.id = id;
     this.sendWindow = sendWindow;
@@ -173,7 +171,7 @@ public final class TunnelStream {
 
   /** Bytes that came and were not consumed. */
   int held() {
-    return session.streamWindow() - receiveWindow - uncredited;
+    return receiveWindow.held();
   }
 
   // ---- what the session calls
@@ -232,20 +230,15 @@ public final class TunnelStream {
 
   /** Takes what a DATA frame occupies; false where the peer had no right to it. */
   boolean receive(int length) {
-    if (length > receiveWindow) {
-      return false;
-    }
-    receiveWindow -= length;
-    return true;
+    return receiveWindow.receive(length);
   }
 
-  /** Credited in halves of the window: one WINDOW_UPDATE for many frames, and never a stall. */
   void credit(int bytes) {
-    uncredited += bytes;
-    if (!closed && !inputEnded && uncredited > 0 && uncredited >= session.streamWindow() / 2) {
-      int increment = uncredited;
-      uncredited = 0;
-      receiveWindow += increment;
+    if (closed || inputEnded) {
+      return;
+    }
+    int increment = receiveWindow.consumed(bytes, System::nanoTime);
+    if (increment > 0) {
       session.credit(this, increment);
     }
   }

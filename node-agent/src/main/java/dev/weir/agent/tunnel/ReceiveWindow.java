@@ -1,0 +1,73 @@
+package dev.weir.agent.tunnel;
+
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
+
+/**
+ * What a peer may send down one stream (RFC 9113 section 5.2), and so what a reader that stops can
+ * make us hold. It begins small, so that a pod may have many slow readers, and doubles while its
+ * reader empties half of it in less time than a round trip between regions takes: only then was the
+ * window what held the sender up. Of it three parts are whole: what the peer may still send, what
+ * it sent and the owner holds, and what was consumed but not yet credited.
+ */
+final class ReceiveWindow {
+  static final long FAST_NANOS = TimeUnit.MILLISECONDS.toNanos(25);
+
+  private final int most;
+  private int size;
+  private int open;
+  private int uncredited;
+  private boolean credited;
+  private long lastCredit;
+
+  /**
+   * @param size what the peer was told that it may send
+   * @param most what it may become
+   */
+  ReceiveWindow(int size, int most) {
+    this.size = size;
+    this.most = most;
+    this.open = size;
+  }
+
+  /** Takes what a DATA frame occupies; false where the peer had no right to it. */
+  boolean receive(int length) {
+    if (length > open) {
+      return false;
+    }
+    open -= length;
+    return true;
+  }
+
+  /** Bytes that came and were not consumed. */
+  int held() {
+    return size - open - uncredited;
+  }
+
+  /**
+   * Bytes are gone from memory. Credited in halves of the window: one WINDOW_UPDATE for many
+   * frames, and never a stall.
+   *
+   * @return what the peer is to be told that it may send more; 0 for nothing yet
+   */
+  int consumed(int bytes, LongSupplier nanoClock) {
+    uncredited += bytes;
+    if (uncredited == 0 || uncredited < size / 2) {
+      return 0;
+    }
+    int grown = 0;
+    if (size < most) {
+      long now = nanoClock.getAsLong();
+      if (credited && now - lastCredit < FAST_NANOS) {
+        grown = Math.min(size, most - size);
+      }
+      credited = true;
+      lastCredit = now;
+    }
+    int increment = uncredited + grown;
+    uncredited = 0;
+    size += grown;
+    open += increment;
+    return increment;
+  }
+}

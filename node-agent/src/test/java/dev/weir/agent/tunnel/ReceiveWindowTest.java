@@ -1,0 +1,54 @@
+package dev.weir.agent.tunnel;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.junit.jupiter.api.Test;
+
+final class ReceiveWindowTest {
+  private static final long SLOW = ReceiveWindow.FAST_NANOS;
+  private static final long FAST = ReceiveWindow.FAST_NANOS - 1;
+
+  private final ReceiveWindow window = new ReceiveWindow(1000, 3000);
+  private long nanos;
+
+  /** All that the peer may send comes and is consumed a while later. */
+  private int fillAndConsume(int bytes, long nanosLater) {
+    assertThat(window.receive(bytes)).isTrue();
+    nanos += nanosLater;
+    return window.consumed(bytes, () -> nanos);
+  }
+
+  @Test
+  void thePeerMaySendNoMoreThanItWasTold() {
+    assertThat(window.receive(1000)).isTrue();
+    assertThat(window.receive(1)).isFalse();
+    assertThat(window.held()).isEqualTo(1000);
+  }
+
+  @Test
+  void creditComesInHalves() {
+    assertThat(fillAndConsume(499, SLOW)).isZero();
+    assertThat(window.held()).isZero();
+    assertThat(fillAndConsume(1, SLOW)).isEqualTo(500);
+    assertThat(window.receive(1000)).isTrue();
+    assertThat(window.receive(1)).isFalse();
+  }
+
+  @Test
+  void aSlowReaderHasNoMoreThanItBeganWith() {
+    for (int i = 0; i < 100; i++) {
+      assertThat(fillAndConsume(1000, SLOW)).isEqualTo(1000);
+    }
+  }
+
+  @Test
+  void aFastReadersWindowDoublesUpToTheMost() {
+    assertThat(fillAndConsume(1000, FAST)).as("nothing to compare with").isEqualTo(1000);
+    assertThat(fillAndConsume(1000, FAST)).isEqualTo(1000 + 1000);
+    assertThat(fillAndConsume(2000, FAST)).isEqualTo(2000 + 1000);
+    assertThat(fillAndConsume(3000, FAST)).isEqualTo(3000);
+    assertThat(window.receive(3000)).isTrue();
+    assertThat(window.receive(1)).isFalse();
+    assertThat(window.held()).isEqualTo(3000);
+  }
+}
