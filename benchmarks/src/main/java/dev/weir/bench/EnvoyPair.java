@@ -137,10 +137,6 @@ final class EnvoyPair implements Way, AutoCloseable {
   private Process envoy(String side, String netns) throws IOException {
     return new ProcessBuilder(
             "setsid",
-            "prlimit",
-            // As many files as the launcher gives the agent, or it stops accepting at half of what
-            // is to be held.
-            "--nofile=1048576",
             "nsenter",
             "--net=/run/netns/" + netns,
             program.toString(),
