@@ -14,7 +14,9 @@ final class ReceiveWindow {
   static final long FAST_NANOS = TimeUnit.MILLISECONDS.toNanos(25);
 
   private final int most;
+  private final GrowthRoom room;
   private int size;
+  private int grown;
   private int open;
   private int uncredited;
   private boolean credited;
@@ -23,8 +25,10 @@ final class ReceiveWindow {
   /**
    * @param size what the peer was told that it may send
    * @param most what it may become
+   * @param room what it may grow by, together with the other streams of the tunnel
    */
-  ReceiveWindow(int size, int most) {
+  ReceiveWindow(int size, int most, GrowthRoom room) {
+    this.room = room;
     this.size = size;
     this.most = most;
     this.open = size;
@@ -55,19 +59,26 @@ final class ReceiveWindow {
     if (uncredited == 0 || uncredited < size / 2) {
       return 0;
     }
-    int grown = 0;
+    int wider = 0;
     if (size < most) {
       long now = nanoClock.getAsLong();
       if (credited && now - lastCredit < FAST_NANOS) {
-        grown = Math.min(size, most - size);
+        wider = room.take(Math.min(size, most - size));
       }
       credited = true;
       lastCredit = now;
     }
-    int increment = uncredited + grown;
+    int increment = uncredited + wider;
     uncredited = 0;
-    size += grown;
+    grown += wider;
+    size += wider;
     open += increment;
     return increment;
+  }
+
+  /** The stream is over. */
+  void close() {
+    room.giveBack(grown);
+    grown = 0;
   }
 }

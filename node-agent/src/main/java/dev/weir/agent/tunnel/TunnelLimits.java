@@ -23,6 +23,7 @@ record TunnelLimits(
   // may hold. One that reads fast alone moves 8 Gbit/s over a millisecond between zones.
   private static final int STREAM_WINDOW = 128 << 10;
   private static final int MOST_STREAM_WINDOW = 1 << 20;
+  private static final int GROWTH_OF_ALL = 8 << 20;
   private static final int CONNECTION_WINDOW = 16 << 20;
   // Pieces of a frame are passed on as they come, so a long frame costs nothing.
   private static final int FRAME = 1 << 20;
@@ -65,8 +66,13 @@ record TunnelLimits(
         STREAM_WINDOW, MOST_STREAM_WINDOW, CONNECTION_WINDOW, 1024, FRAME, 64 * 1024);
   }
 
-  ReceiveWindow newStreamWindow() {
-    return new ReceiveWindow(streamWindow, mostStreamWindow);
+  /** For each session anew. */
+  GrowthRoom growthRoom() {
+    return new GrowthRoom(GROWTH_OF_ALL);
+  }
+
+  ReceiveWindow newStreamWindow(GrowthRoom room) {
+    return new ReceiveWindow(streamWindow, mostStreamWindow, room);
   }
 
   TunnelLimits withStreamWindow(int bytes) {

@@ -107,6 +107,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   private @Nullable Future<?> ticks;
 
   private int sendWindow = Frame.DEFAULT_WINDOW;
+  private final GrowthRoom growth;
   private int receiveWindow;
   private int uncredited;
   private int peerStreamWindow = Frame.DEFAULT_WINDOW;
@@ -139,6 +140,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     this.limits = limits;
     this.owner = owner;
     receiveWindow = limits.connectionWindow();
+    growth = limits.growthRoom();
     decoder = new DefaultHttp2HeadersDecoder(true, true, limits.headerList());
     // Addresses of clients and traces differ each time: kept out of the table, they do not push
     // out what repeats.
@@ -191,7 +193,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       throw new IllegalStateException("the session takes no new streams");
     }
     TunnelStream stream =
-        new TunnelStream(this, nextStream, peerStreamWindow, limits.newStreamWindow());
+        new TunnelStream(this, nextStream, peerStreamWindow, limits.newStreamWindow(growth));
     nextStream += 2;
     stream.events(events);
     write(headersFrame(stream.id(), request.headers(), false));
@@ -867,7 +869,8 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
         return;
       }
       TunnelStream stream =
-          new TunnelStream(TunnelSession.this, id, peerStreamWindow, limits.newStreamWindow());
+          new TunnelStream(
+              TunnelSession.this, id, peerStreamWindow, limits.newStreamWindow(growth));
       streams.put(id, stream);
       owner.streamBegan();
       stream.events(owner.opened(stream, request));

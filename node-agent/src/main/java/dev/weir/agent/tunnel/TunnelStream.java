@@ -317,6 +317,7 @@ public final class TunnelStream {
 
   void close() {
     closed = true;
+    receiveWindow.close();
     dropWaiting();
   }
 

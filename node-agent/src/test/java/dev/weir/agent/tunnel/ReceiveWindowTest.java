@@ -8,7 +8,8 @@ final class ReceiveWindowTest {
   private static final long SLOW = ReceiveWindow.FAST_NANOS;
   private static final long FAST = ReceiveWindow.FAST_NANOS - 1;
 
-  private final ReceiveWindow window = new ReceiveWindow(1000, 3000);
+  private final GrowthRoom room = new GrowthRoom(2500);
+  private final ReceiveWindow window = new ReceiveWindow(1000, 3000, room);
   private long nanos;
 
   /** All that the peer may send comes and is consumed a while later. */
@@ -50,5 +51,19 @@ final class ReceiveWindowTest {
     assertThat(window.receive(3000)).isTrue();
     assertThat(window.receive(1)).isFalse();
     assertThat(window.held()).isEqualTo(3000);
+  }
+
+  @Test
+  void streamsOfATunnelShareWhatTheyGrowBy() {
+    for (int i = 0; i < 3; i++) {
+      fillAndConsume(1000, FAST);
+    }
+    ReceiveWindow other = new ReceiveWindow(1000, 3000, room);
+    assertThat(other.receive(1000)).isTrue();
+    assertThat(other.consumed(500, () -> nanos)).isEqualTo(500);
+    assertThat(other.consumed(500, () -> nanos)).as("500 are left").isEqualTo(500 + 500);
+    window.close();
+    window.close();
+    assertThat(room.take(10_000)).isEqualTo(2000);
   }
 }
