@@ -136,6 +136,7 @@ final class EnvoyPair implements Way, AutoCloseable {
 
   private Process envoy(String side, String netns) throws IOException {
     return new ProcessBuilder(
+            // A scheduling group of its own, as the lab's agents have.
             "setsid",
             "nsenter",
             "--net=/run/netns/" + netns,

@@ -53,8 +53,14 @@ final class Cgroups {
    * its share and no more. Each session is such a group (sched(7), autogroup).
    */
   static List<String> apart(Path folder) {
-    return List.of(
-        "setsid", "sh", "-c", "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"", folder.toString());
+    List<String> words = new ArrayList<>(List.of("setsid"));
+    words.addAll(joining(folder.toString()));
+    return words;
+  }
+
+  /** Words that, put before a command, run it in the folder. */
+  static List<String> joining(String folder) {
+    return List.of("sh", "-c", "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"", folder);
   }
 
   static Path create(Path folder) {

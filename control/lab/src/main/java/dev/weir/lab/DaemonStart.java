@@ -80,14 +80,7 @@ final class DaemonStart {
 
   private static Process spawn(Paths paths) throws IOException {
     Path cgroup = Cgroups.create(Cgroups.root().resolve(paths.prefix() + "daemon"));
-    List<String> argv =
-        new ArrayList<>(
-            List.of(
-                "setsid",
-                "sh",
-                "-c",
-                "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"",
-                cgroup.toString()));
+    List<String> argv = new ArrayList<>(Cgroups.apart(cgroup));
     String home = System.getenv("WEIR_HOME");
     if (home != null && packaged()) {
       argv.addAll(List.of(home + "/weir", "run", "lab", paths.lab()));

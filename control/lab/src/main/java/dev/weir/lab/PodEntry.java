@@ -37,8 +37,7 @@ record PodEntry(Path folder) {
   List<String> command(List<String> argv) {
     try {
       List<String> words =
-          new ArrayList<>(List.of("sh", "-c", "echo 0 > \"$0/cgroup.procs\" && exec \"$@\""));
-      words.add(Files.readString(folder.resolve("cgroup")).strip());
+          new ArrayList<>(Cgroups.joining(Files.readString(folder.resolve("cgroup")).strip()));
       words.addAll(
           entering(
               Files.readString(folder.resolve("pid")).strip(),

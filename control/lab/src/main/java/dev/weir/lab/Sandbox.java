@@ -82,23 +82,19 @@ final class Sandbox {
       Path script = folder.resolve("init.sh");
       Files.writeString(script, script(folder, hostname, mounts, emptyDirs));
       Path log = folder.resolve("init.log");
-      Process process =
-          new ProcessBuilder(
-                  "sh",
-                  "-c",
-                  "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"",
-                  cgroup.toString(),
-                  "nsenter",
-                  "--net=/run/netns/" + netns,
-                  "unshare",
-                  "--mount",
-                  "--uts",
-                  "--pid",
-                  "--fork",
-                  "sh",
-                  script.toString())
-              .redirectError(log.toFile())
-              .start();
+      List<String> words = new ArrayList<>(Cgroups.joining(cgroup.toString()));
+      words.addAll(
+          List.of(
+              "nsenter",
+              "--net=/run/netns/" + netns,
+              "unshare",
+              "--mount",
+              "--uts",
+              "--pid",
+              "--fork",
+              "sh",
+              script.toString()));
+      Process process = new ProcessBuilder(words).redirectError(log.toFile()).start();
       process.getOutputStream().close();
       CompletableFuture<String> said = new CompletableFuture<>();
       Thread.ofVirtual()

@@ -15,14 +15,17 @@ sealed interface Draw {
    * share, and every node decides alike. Weights as in Schindelhauer and Schomaker, "Weighted
    * distributed hash tables" (SPAA 2005).
    */
-  record ByClient(InetAddress client) implements Draw {
+  record ByClient(long clientHash) implements Draw {
     private static final long FNV_BASIS = 0xcbf29ce484222325L;
     private static final long FNV_PRIME = 0x100000001b3L;
 
+    static ByClient of(InetAddress client) {
+      return new ByClient(add(FNV_BASIS, client.getAddress()));
+    }
+
     double score(Endpoint endpoint, long weight) {
-      long hash = add(FNV_BASIS, client.getAddress());
-      hash = add(hash, endpoint.address().getAddress());
-      hash = add(hash, new byte[] {(byte) (endpoint.port() >> 8), (byte) endpoint.port()});
+      long hash = add(clientHash, endpoint.address().getAddress());
+      hash = add(add(hash, endpoint.port() >> 8), endpoint.port());
       // In the open interval from 0 to 1, so that the logarithm is neither 0 nor infinite.
       double unit = ((spread(hash) >>> 12) + 0.5) * 0x1p-52;
       return -weight / Math.log(unit);
@@ -30,9 +33,13 @@ sealed interface Draw {
 
     private static long add(long hash, byte[] bytes) {
       for (byte each : bytes) {
-        hash = (hash ^ (each & 0xff)) * FNV_PRIME;
+        hash = add(hash, each);
       }
       return hash;
+    }
+
+    private static long add(long hash, int octet) {
+      return (hash ^ (octet & 0xff)) * FNV_PRIME;
     }
 
     /** FNV leaves addresses that differ in the last byte close together; MurmurHash3's end. */

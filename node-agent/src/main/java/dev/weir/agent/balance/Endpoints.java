@@ -30,7 +30,7 @@ public final class Endpoints {
 
   /** In the order that is this client's, the same whenever it asks and on whichever node. */
   public static Endpoints byClient(List<Endpoint> all, InetAddress family, InetAddress client) {
-    return new Endpoints(all, family, new Draw.ByClient(client));
+    return new Endpoints(all, family, Draw.ByClient.of(client));
   }
 
   private Endpoints(List<Endpoint> all, InetAddress family, Draw draw) {

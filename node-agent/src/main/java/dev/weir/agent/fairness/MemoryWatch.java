@@ -16,8 +16,8 @@ import org.jspecify.annotations.Nullable;
  * Looks at what buffers hold, and sees to it that memory suffices: a pod above its own limit loses
  * the connections that hold most; when all together are above theirs, the pod that holds most for
  * its weight does. Until it is well below again it gets nothing new. No byte is counted on its way:
- * connections are asked what they hold, ten times a second, and a hundred times when half of the
- * memory is gone.
+ * connections are asked what they hold: once a second while little of the allocator is in use, else
+ * ten times, and a hundred times when half of the memory is gone.
  */
 final class MemoryWatch implements AutoCloseable {
   private static final long CALM_NANOS = TimeUnit.MILLISECONDS.toNanos(100);

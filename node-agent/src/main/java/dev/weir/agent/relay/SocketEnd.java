@@ -51,7 +51,10 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   private boolean outputBroken;
   private boolean unflushed;
   private boolean reviving;
-  private boolean broken;
+
+  /** It ends by an error, or because we reset it: not by its FIN. */
+  private boolean failed;
+
   private boolean gone;
 
   /** The next look at a socket whose FIN came; null where none is due. */
@@ -265,7 +268,7 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
 
   @Override
   public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-    broken = true;
+    failed = true;
     if (!(cause instanceof IOException)) {
       relay.failed(cause);
     }
@@ -274,7 +277,8 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
 
   @Override
   public void channelInactive(ChannelHandlerContext context) {
-    if (outputEnded && !inputEnded && !broken) {
+    if (outputEnded && !inputEnded && !failed) {
+      // After our FIN the other one closes the channel, and nothing else tells of it.
       endOfInput();
     }
     gone(inputEnded && outputEnded);
@@ -296,7 +300,7 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
 
   @Override
   public void reset() {
-    broken = true;
+    failed = true;
     boolean known = channel.isRegistered();
     reset(channel);
     if (!known) {

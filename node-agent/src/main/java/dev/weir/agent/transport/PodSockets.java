@@ -175,9 +175,9 @@ public final class PodSockets implements AutoCloseable {
       set(socket, SocketOptions.MARK, mark);
       if (mark == MARK_DELIVER) {
         set(socket, SocketOptions.TRANSPARENT, 1);
-        // No keepalive: the server is a program on this node, which cannot vanish unnoticed.
         // Its port is given, and may serve one connection to each server at a time.
         set(socket, ChannelOption.SO_REUSEADDR, true);
+        // No keepalive: the server is a program on this node, which cannot vanish unnoticed.
         set(socket, SocketOptions.NODELAY, 1);
       } else {
         // The port is chosen at connect, by the whole 4-tuple: otherwise all connections from one

@@ -19,8 +19,8 @@ record TunnelLimits(
     int streams,
     int frame,
     int headerList) {
-  // What is granted is what a reader that stops can make us hold: 200 of them fit into what a pod
-  // may hold. One that reads fast alone moves 8 Gbit/s over a millisecond between zones.
+  // What is granted is what a reader that stops can make us hold. One that reads fast moves
+  // 8 Gbit/s over a millisecond between zones with the widest.
   private static final int STREAM_WINDOW = 128 << 10;
   private static final int MOST_STREAM_WINDOW = 1 << 20;
   private static final int GROWTH_OF_ALL = 8 << 20;
