@@ -10,7 +10,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Looks at what buffers hold, and sees to it that memory suffices: a pod above its own limit loses
@@ -28,7 +27,7 @@ final class MemoryWatch implements AutoCloseable {
   private final LongSupplier pinnedBytes;
   private final Supplier<? extends Collection<PodAccount>> accounts;
   private final Log log;
-  private volatile @Nullable Thread thread;
+  private volatile boolean closed;
   private volatile long used;
   private volatile boolean tight;
 
@@ -44,23 +43,22 @@ final class MemoryWatch implements AutoCloseable {
   }
 
   void start() {
-    thread =
-        Thread.ofPlatform()
-            .daemon()
-            .name("memory-watch")
-            .start(() -> {
-              for (int looks = 0; thread != null; looks++) {
-                if (looks % CALM_LOOKS == 0 || mayMatter()) {
-                  look();
-                }
-                LockSupport.parkNanos(used > limits.bufferBytes() / 2 ? BUSY_NANOS : CALM_NANOS);
-              }
-            });
+    Thread.ofPlatform()
+        .daemon()
+        .name("memory-watch")
+        .start(() -> {
+          for (int looks = 0; !closed; looks++) {
+            if (looks % CALM_LOOKS == 0 || mayMatter()) {
+              look();
+            }
+            LockSupport.parkNanos(used > limits.bufferBytes() / 2 ? BUSY_NANOS : CALM_NANOS);
+          }
+        });
   }
 
   @Override
   public void close() {
-    thread = null;
+    closed = true;
   }
 
   /**

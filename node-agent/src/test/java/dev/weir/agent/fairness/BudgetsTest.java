@@ -1,9 +1,11 @@
 package dev.weir.agent.fairness;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.fairness.Bench.Connection;
 import dev.weir.agent.telemetry.Refusal;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
@@ -103,6 +105,21 @@ final class BudgetsTest {
     watch(0, one, two).look();
     assertThat(ordinary.cut).containsExactly(Refusal.OVERLOAD_MEMORY);
     assertThat(important.cut).isEmpty();
+  }
+
+  @Test
+  void everyWatchThatIsStartedLooks() {
+    PodAccount pod = node.account("pod", 100, List.of(new Connection(600)));
+    for (int i = 0; i < 500; i++) {
+      try (MemoryWatch watch = watch(0, pod)) {
+        watch.start();
+        await()
+            .atMost(Duration.ofSeconds(5))
+            .pollDelay(Duration.ZERO)
+            .pollInterval(Duration.ofMillis(1))
+            .until(() -> watch.usedBytes() == 600);
+      }
+    }
   }
 
   @Test
