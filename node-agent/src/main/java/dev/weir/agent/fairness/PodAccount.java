@@ -123,6 +123,11 @@ public final class PodAccount {
     shed.increment();
   }
 
+  /** What may be held for the pod before it loses connections. */
+  public long bufferLimitBytes() {
+    return fairness.limits().podBufferBytes();
+  }
+
   // ---- the watch
 
   Buffers buffers() {

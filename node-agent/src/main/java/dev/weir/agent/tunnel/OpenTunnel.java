@@ -33,8 +33,8 @@ abstract class OpenTunnel implements TunnelSession.Owner {
     this.turnstile = channel.pipeline().get(Turnstile.class);
     this.session =
         serving
-            ? TunnelSession.server(TunnelLimits.server(), this)
-            : TunnelSession.client(TunnelLimits.client(), this);
+            ? TunnelSession.server(TunnelLimits.server(), pod.growth(), this)
+            : TunnelSession.client(TunnelLimits.client(), pod.growth(), this);
   }
 
   /** Greets; the session may close at once where the channel has died meanwhile. */

@@ -32,6 +32,9 @@ public final class PodTunnels {
   // On each loop. Each holds a TLS engine and what half a ClientHello may bring, for 10 s at most.
   private static final int MOST_GREETING = 512;
 
+  // Part of what the pod may have in buffers; the rest is for the windows that streams begin with.
+  private static final int GROWTH_PART = 4;
+
   /** Whoever asked for a stream hears once, on the loop that asked. */
   public interface Opening {
     /** The far side has connected: give the stream its events before returning. */
@@ -48,6 +51,7 @@ public final class PodTunnels {
   private final Tunnels tunnels;
   private final PodAccount account;
   private final PodSupply supply;
+  private final GrowthRoom growth;
 
   /** By loop; the inner map is the loop's alone. */
   private final Map<EventLoop, Map<TunnelPeer.Key, TunnelPeer>> peers = new ConcurrentHashMap<>();
@@ -62,6 +66,7 @@ public final class PodTunnels {
     this.tunnels = tunnels;
     this.account = account;
     this.supply = supply;
+    this.growth = new GrowthRoom(account.bufferLimitBytes() / GROWTH_PART);
   }
 
   Tunnels tunnels() {
@@ -87,6 +92,10 @@ public final class PodTunnels {
 
   PodSupply supply() {
     return supply;
+  }
+
+  GrowthRoom growth() {
+    return growth;
   }
 
   /**

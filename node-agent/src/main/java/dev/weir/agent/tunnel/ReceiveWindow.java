@@ -7,11 +7,14 @@ import java.util.function.LongSupplier;
  * What a peer may send down one stream (RFC 9113 section 5.2), and so what a reader that stops can
  * make us hold. It begins small, so that a pod may have many slow readers, and doubles while its
  * reader empties half of it in less time than a round trip between regions takes: only then was the
- * window what held the sender up. Of it three parts are whole: what the peer may still send, what
- * it sent and the owner holds, and what was consumed but not yet credited.
+ * window what held the sender up. One that takes ten times as long is no such reader any more: what
+ * its window grew by is not credited again, and is there for others. Of a window three parts are
+ * whole: what the peer may still send, what it sent and the owner holds, and what was consumed but
+ * not yet credited.
  */
 final class ReceiveWindow {
   static final long FAST_NANOS = TimeUnit.MILLISECONDS.toNanos(25);
+  static final long SLOW_NANOS = 10 * FAST_NANOS;
 
   private final int most;
   private final GrowthRoom room;
@@ -25,7 +28,7 @@ final class ReceiveWindow {
   /**
    * @param size what the peer was told that it may send
    * @param most what it may become
-   * @param room what it may grow by, together with the other streams of the tunnel
+   * @param room what it may grow by, together with the pod's other streams
    */
   ReceiveWindow(int size, int most, GrowthRoom room) {
     this.room = room;
@@ -60,10 +63,14 @@ final class ReceiveWindow {
       return 0;
     }
     int wider = 0;
-    if (size < most) {
+    if (size < most || grown > 0) {
       long now = nanoClock.getAsLong();
       if (credited && now - lastCredit < FAST_NANOS) {
         wider = room.take(Math.min(size, most - size));
+      } else if (credited && now - lastCredit >= SLOW_NANOS) {
+        // RFC 9113 section 6.9.2: what was granted stands, but nothing obliges to grant it again.
+        wider = -Math.min(grown, uncredited);
+        room.giveBack(-wider);
       }
       credited = true;
       lastCredit = now;

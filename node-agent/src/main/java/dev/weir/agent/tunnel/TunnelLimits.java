@@ -23,7 +23,6 @@ record TunnelLimits(
   // 8 Gbit/s over a millisecond between zones with the widest.
   private static final int STREAM_WINDOW = 128 << 10;
   private static final int MOST_STREAM_WINDOW = 1 << 20;
-  private static final int GROWTH_OF_ALL = 8 << 20;
   private static final int CONNECTION_WINDOW = 16 << 20;
   // Pieces of a frame are passed on as they come, so a long frame costs nothing.
   private static final int FRAME = 1 << 20;
@@ -64,11 +63,6 @@ record TunnelLimits(
   static TunnelLimits server() {
     return new TunnelLimits(
         STREAM_WINDOW, MOST_STREAM_WINDOW, CONNECTION_WINDOW, 1024, FRAME, 64 * 1024);
-  }
-
-  /** For each session anew. */
-  GrowthRoom growthRoom() {
-    return new GrowthRoom(GROWTH_OF_ALL);
   }
 
   ReceiveWindow newStreamWindow(GrowthRoom room) {

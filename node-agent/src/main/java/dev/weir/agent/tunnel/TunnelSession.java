@@ -135,12 +135,12 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   private int peerLast = Integer.MAX_VALUE;
   private boolean ended;
 
-  private TunnelSession(boolean client, TunnelLimits limits, Owner owner) {
+  private TunnelSession(boolean client, TunnelLimits limits, GrowthRoom growth, Owner owner) {
     this.client = client;
     this.limits = limits;
     this.owner = owner;
     receiveWindow = limits.connectionWindow();
-    growth = limits.growthRoom();
+    this.growth = growth;
     decoder = new DefaultHttp2HeadersDecoder(true, true, limits.headerList());
     // Addresses of clients and traces differ each time: kept out of the table, they do not push
     // out what repeats.
@@ -153,14 +153,18 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
             16);
   }
 
-  /** The side that opens streams. */
-  static TunnelSession client(TunnelLimits limits, Owner owner) {
-    return new TunnelSession(true, limits, owner);
+  /**
+   * The side that opens streams.
+   *
+   * @param growth what all windows of its owner's streams may grow by
+   */
+  static TunnelSession client(TunnelLimits limits, GrowthRoom growth, Owner owner) {
+    return new TunnelSession(true, limits, growth, owner);
   }
 
   /** The side that accepts them. */
-  static TunnelSession server(TunnelLimits limits, Owner owner) {
-    return new TunnelSession(false, limits, owner);
+  static TunnelSession server(TunnelLimits limits, GrowthRoom growth, Owner owner) {
+    return new TunnelSession(false, limits, growth, owner);
   }
 
   // ---- what the owner calls

@@ -349,7 +349,7 @@ class InteropTest {
   @Test
   void nettyOpensTunnelsToUs() throws Exception {
     Owner owner = new Owner();
-    serve(TunnelSession.server(TunnelLimits.server(), owner));
+    serve(TunnelSession.server(TunnelLimits.server(), new GrowthRoom(8 << 20), owner));
     Channel channel =
         dial(
             Http2FrameCodecBuilder.forClient().build(),
@@ -390,7 +390,8 @@ class InteropTest {
               }
             }));
     Owner owner = new Owner();
-    Channel channel = dial(TunnelSession.client(TunnelLimits.client(), owner));
+    Channel channel =
+        dial(TunnelSession.client(TunnelLimits.client(), new GrowthRoom(8 << 20), owner));
     soon(owner.ready);
     Sender sender = open(channel, owner, true);
     assertThat(soon(sender.received)).isEqualTo(sender.source.counter.sum());
@@ -406,9 +407,12 @@ class InteropTest {
   @Test
   void weOpenTunnelsToUs() throws Exception {
     Owner server = new Owner();
-    serve(TunnelSession.server(TunnelLimits.server().withStreamWindow(1 << 16), server));
+    serve(
+        TunnelSession.server(
+            TunnelLimits.server().withStreamWindow(1 << 16), new GrowthRoom(0), server));
     Owner client = new Owner();
-    Channel channel = dial(TunnelSession.client(TunnelLimits.client(), client));
+    Channel channel =
+        dial(TunnelSession.client(TunnelLimits.client(), new GrowthRoom(8 << 20), client));
     Sender first = open(channel, client, true);
     Sender second = open(channel, client, true);
     assertThat(soon(first.received)).isEqualTo(first.source.counter.sum());

@@ -54,7 +54,35 @@ final class ReceiveWindowTest {
   }
 
   @Test
-  void streamsOfATunnelShareWhatTheyGrowBy() {
+  void aFastReaderThatBecomesSlowGivesBackWhatItGrewBy() {
+    for (int i = 0; i < 3; i++) {
+      fillAndConsume(1000, FAST);
+    }
+    // Whole again after the last one: 3000, of which 500 are not granted.
+    assertThat(room.take(2500)).isEqualTo(500);
+    room.giveBack(500);
+    fillAndConsume(2000, ReceiveWindow.SLOW_NANOS);
+    for (int i = 0; i < 3; i++) {
+      fillAndConsume(1000, ReceiveWindow.SLOW_NANOS);
+    }
+    assertThat(room.take(10_000)).as("what is there for others").isEqualTo(2500);
+    assertThat(window.receive(1000)).isTrue();
+    assertThat(window.receive(1)).isFalse();
+    assertThat(window.held()).isEqualTo(1000);
+  }
+
+  @Test
+  void theOneWhoIsNeitherKeepsItsWindow() {
+    for (int i = 0; i < 3; i++) {
+      fillAndConsume(1000, FAST);
+    }
+    for (int i = 0; i < 10; i++) {
+      assertThat(fillAndConsume(3000, ReceiveWindow.SLOW_NANOS - 1)).isEqualTo(3000);
+    }
+  }
+
+  @Test
+  void streamsShareWhatTheyGrowBy() {
     for (int i = 0; i < 3; i++) {
       fillAndConsume(1000, FAST);
     }

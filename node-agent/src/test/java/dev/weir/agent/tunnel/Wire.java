@@ -56,7 +56,11 @@ final class Wire implements TunnelSession.Owner {
   Consumer<Recording> onOpened = ignored -> {};
 
   private Wire(boolean client, TunnelLimits limits) {
-    session = client ? TunnelSession.client(limits, this) : TunnelSession.server(limits, this);
+    GrowthRoom growth = new GrowthRoom(8 << 20);
+    session =
+        client
+            ? TunnelSession.client(limits, growth, this)
+            : TunnelSession.server(limits, growth, this);
     channel = new EmbeddedChannel();
     channel.config().setAllocator(allocator);
     channel.freezeTime();
