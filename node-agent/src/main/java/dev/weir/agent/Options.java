@@ -74,7 +74,8 @@ record Options(
         --cert-ttl SECONDS       life of a certificate to ask for (default 86400)
         --root-check SECONDS     notice a change of the trusted roots within this time (default 300)
         --crl FILE               certificates that are revoked (PEM or DER, signed by who issued them); read again
-                                 within seconds when it changes: tunnels of those that it names end
+                                 within seconds when it changes: tunnels of those that it names end, and a
+                                 pod of this node that is among them gets another certificate at once
         --log-level L            error, warn, info (default) or debug
         --drain SECONDS          how long open connections may go on after SIGTERM where another
                                  agent has taken over (default 3600). Kubernetes kills the pod after

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -103,50 +104,85 @@ final class RotationIT {
   }
 
   @Test
-  void whoIsRevokedIsCutOffUntilItHasAnotherCertificate() {
+  void whoIsRevokedIsCutOffAndHasAnotherCertificateAtOnce() {
     assertThat(WeirCommand.run("status", "--name", lab.name()).out())
         .contains("node-1: CRL " + folder.resolve("crl.pem") + ": there is no such file");
+    Json talk = Cases.of("talk", "in-c", 80);
+    awaitCertificates();
+    String serial = revokeUnderALiveConnection();
+    Waiting.within(
+        10,
+        "another certificate, long before this one's half life",
+        () -> isAvailable() && !serial().equals(serial));
+    Waiting.until("it to be taken", () -> lab.one("in-a", talk).get("echoed").isTrue());
+    assertThat(lab.certs().ok().out()).doesNotContain("Revoked");
+    assertThat(lab.logs()).contains("certificate revoked: asking for another");
+
+    // With nobody to ask it stays cut off, and everybody says why.
+    String last;
+    awaitCertificates();
+    long refused = lab.refusals("node-1", "no-identity");
+    lab.lab("control", "stop").ok();
+    try {
+      last = revokeUnderALiveConnection();
+      Waiting.until(
+          "its own node to say so",
+          () -> lab.certificate("node-1", IDENTITY).get("state").text().equals("Revoked"));
+      Waiting.until(
+          "a new connection to be refused",
+          () ->
+              lab.one("in-a", Cases.of("connect", "in-c", 80))
+                  .get("ends")
+                  .text()
+                  .equals("ECONNRESET"));
+      assertThat(lab.refusals("node-1", "no-identity")).isGreaterThan(refused);
+      WeirCommand.Outcome certs = lab.certs();
+      assertThat(certs.status()).isEqualTo(1);
+      assertThat(certs.out()).contains("Revoked").contains("the CRL names serial " + last);
+      assertThat(WeirCommand.run("status", "--name", lab.name()).out())
+          .contains("no-identity")
+          .doesNotContain(": CRL ");
+      assertThat(lab.metrics("node-2")).contains("weir_cert_revoked 2");
+      // Whoever reads the list first ends the tunnel.
+      assertThat(lab.metrics("node-1") + lab.metrics("node-2"))
+          .containsPattern("weir_tunnels_revoked_total [1-9]");
+      assertThat(lab.logs()).containsPattern("tunnel ended: its (peer's|own) certificate");
+    } finally {
+      lab.lab("control", "start").ok();
+    }
+    Waiting.until(
+        "another certificate to be taken", () -> lab.one("in-a", talk).get("echoed").isTrue());
+    assertThat(serial()).isNotEqualTo(last);
+    assertThat(lab.certs().ok().out()).doesNotContain("Revoked");
+  }
+
+  /** Both have one, and the caller's is not about to be renewed anyhow. */
+  private static void awaitCertificates() {
     Waiting.within(
         60, "a certificate of the caller that is not about to be renewed", () -> stands("node-1"));
     Waiting.until(
         "a certificate of the called",
         () -> lab.certificate("node-2", IDENTITY).get("state").text().equals("Available"));
-    Json talk = Cases.of("talk", "in-c", 80);
-    long refused = lab.refusals("node-2", "revoked");
+  }
+
+  /** Of the caller, whose serial it returns. */
+  private static String revokeUnderALiveConnection() {
+    String serial = serial();
     try (var held = lab.hold("in-a", "in-c", 80, "v4")) {
       assertThat(held.say("before")).isEqualTo("before");
-      String serial = lab.certificate("node-1", IDENTITY).get("serial").text();
       revoke(serial);
       Waiting.until(
           "the live connection of a revoked caller to end", () -> !held.say("on").equals("on"));
-      assertThat(lab.one("in-a", Cases.of("connect", "in-c", 80)).get("ends").text())
-          .as("a new connection\n" + lab.logs())
-          .isEqualTo("ECONNRESET");
-
-      Waiting.until(
-          "its own node to say so",
-          () -> lab.certificate("node-1", IDENTITY).get("state").text().equals("Revoked"));
-      WeirCommand.Outcome certs = lab.certs();
-      assertThat(certs.status()).isEqualTo(1);
-      assertThat(certs.out()).contains("Revoked").contains("the CRL names serial " + serial);
-      assertThat(lab.refusals("node-2", "revoked")).isGreaterThanOrEqualTo(refused + 2);
-      assertThat(WeirCommand.run("status", "--name", lab.name()).out())
-          .contains("revoked")
-          .doesNotContain(": CRL ");
-      assertThat(lab.metrics("node-2"))
-          .contains("weir_cert_revoked 1")
-          .containsPattern("weir_tunnels_revoked_total [1-9]")
-          .containsPattern(
-              "weir_tunnel_handshakes_total\\{side=\"server\",result=\"revoked\"} [1-9]");
-      assertThat(lab.logs())
-          .contains("tunnel ended: the peer's certificate is revoked")
-          .contains("refused-by-peer");
     }
+    return serial;
+  }
 
-    lab.lab("agent", "node-1", "restart").ok();
-    Waiting.until(
-        "another certificate to be taken", () -> lab.one("in-a", talk).get("echoed").isTrue());
-    assertThat(lab.certs().ok().out()).doesNotContain("Revoked");
+  private static String serial() {
+    return lab.certificate("node-1", IDENTITY).get("serial").text();
+  }
+
+  private static boolean isAvailable() {
+    return lab.certificate("node-1", IDENTITY).get("state").text().equals("Available");
   }
 
   private static boolean stands(String node) {
@@ -162,7 +198,9 @@ final class RotationIT {
     try {
       for (String file : List.of("ca.key", "ca.crt")) {
         Files.copy(
-            Path.of("/run/weir-lab", lab.name(), "control", "ca", file), folder.resolve(file));
+            Path.of("/run/weir-lab", lab.name(), "control", "ca", file),
+            folder.resolve(file),
+            StandardCopyOption.REPLACE_EXISTING);
       }
       String docs = Files.readString(WeirCommand.home().resolve("docs/ARCHITECTURE.md"));
       int from = docs.indexOf(RECIPE);

@@ -53,7 +53,7 @@ public final class Credentials {
     return certificate().getSerialNumber().toString(16);
   }
 
-  X509Certificate certificate() {
+  public X509Certificate certificate() {
     return chain.getFirst();
   }
 

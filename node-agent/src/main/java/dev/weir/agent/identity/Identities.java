@@ -7,7 +7,7 @@ import org.jspecify.annotations.Nullable;
 
 /** The node's identities. Any thread. */
 public interface Identities {
-  /** What is in force, never expired; a map read. */
+  /** What is in force, never expired nor revoked; a map read. */
   @Nullable Credentials current(String identity);
 
   /**
@@ -22,9 +22,12 @@ public interface Identities {
    */
   void onRotation(Consumer<Credentials> listener);
 
-  /** Told on the identity thread that other certificates are revoked now: ask again about peers. */
+  /**
+   * Told on the identity thread that other certificates are revoked now: ask again about those of
+   * peers, and about own ones that are in use.
+   */
   void onRevocation(Runnable listener);
 
   /** Whether a certificate is named by the CRL; one of which nothing is known is not. */
-  boolean revoked(X509Certificate peer);
+  boolean revoked(X509Certificate certificate);
 }

@@ -47,7 +47,8 @@ import org.jspecify.annotations.Nullable;
  * enrolled and forgotten with its last. It is renewed at half its life, spread a little; a failure
  * is tried again after 0.5 s, doubled up to 150 s, and each second where a connection waits, or for
  * the first minute of an identity that has nothing in force. What is in force stays so until it
- * expires, whatever the CA does meanwhile.
+ * expires, whatever the CA does meanwhile, or until the CRL names it: then another one is asked for
+ * at once, and until that comes there is none.
  *
  * <p>Roots come with every certificate. Where they differ from those in force they are trusted at
  * once by all contexts, and all identities are asked for again, since what signs may have changed
@@ -691,8 +692,10 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
       Credentials same =
           new Credentials(each.identity, ++generation, held.chain(), held.tls().retain());
       each.held = same;
-      inForce.put(each.identity, same);
-      tellRotation(same);
+      // One that is revoked is not in force, and other roots do not change that.
+      if (inForce.replace(each.identity, same) != null) {
+        tellRotation(same);
+      }
       retire(held);
       if (each.failures == 0) {
         each.due = now;
@@ -789,9 +792,36 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
       }
     }
     if (known.look(issuers)) {
+      judgeOwn();
       report(clock.instant());
       for (Runnable listener : revocationListeners) {
         listener.run();
+      }
+    }
+  }
+
+  /**
+   * Takes certificates that the CRL names out of force, so that nobody makes a tunnel with them,
+   * and asks for others; one that it names no more is as good as before.
+   */
+  private void judgeOwn() {
+    for (Entry each : entries.values()) {
+      Credentials held = each.held;
+      if (held == null) {
+        continue;
+      }
+      if (!revoked(held.certificate())) {
+        if (inForce.putIfAbsent(each.identity, held) == null) {
+          answer(each, new Obtained.Have(held));
+        }
+      } else if (inForce.remove(each.identity, held)) {
+        log.warn(
+            "certificate revoked: asking for another",
+            "identity",
+            each.identity,
+            "serial",
+            held.serial());
+        hurry(each);
       }
     }
   }
@@ -827,10 +857,12 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
               trusted,
               each.fetching ? null : each.due,
               each.failures,
-              failure != null ? failure.cause().label() : named ? "revoked" : "",
-              failure != null
-                  ? failure.reason()
-                  : named && held != null ? "the CRL names serial " + held.serial() : ""));
+              named ? "revoked" : failure == null ? "" : failure.cause().label(),
+              named && held != null
+                  ? "the CRL names serial "
+                      + held.serial()
+                      + (failure == null ? "" : "; no other yet: " + failure.reason())
+                  : failure == null ? "" : failure.reason()));
     }
     report = List.copyOf(all);
     failing = all.stream().anyMatch(each -> each.failures() > 0);

@@ -2,6 +2,7 @@ package dev.weir.agent.tunnel;
 
 import dev.weir.agent.fairness.Share;
 import dev.weir.agent.fairness.Turnstile;
+import dev.weir.agent.identity.Credentials;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelOutboundBuffer;
 import io.netty.channel.socket.SocketChannel;
@@ -16,6 +17,7 @@ import org.jspecify.annotations.Nullable;
 abstract class OpenTunnel implements TunnelSession.Owner {
   private final PodTunnels pod;
   private final SocketChannel channel;
+  private final Credentials own;
   private final X509Certificate certificate;
   private final TunnelSession session;
   private final Share share;
@@ -23,11 +25,18 @@ abstract class OpenTunnel implements TunnelSession.Owner {
   private Share.@Nullable Work turn;
 
   /**
+   * @param own what this side has shown
    * @param certificate of the other side
    */
-  OpenTunnel(PodTunnels pod, SocketChannel channel, X509Certificate certificate, boolean serving) {
+  OpenTunnel(
+      PodTunnels pod,
+      SocketChannel channel,
+      Credentials own,
+      X509Certificate certificate,
+      boolean serving) {
     this.pod = pod;
     this.channel = channel;
+    this.own = own;
     this.certificate = certificate;
     this.share = pod.account().on(channel.eventLoop());
     this.turnstile = channel.pipeline().get(Turnstile.class);
@@ -52,6 +61,10 @@ abstract class OpenTunnel implements TunnelSession.Owner {
 
   Channel channel() {
     return channel;
+  }
+
+  Credentials own() {
+    return own;
   }
 
   X509Certificate certificate() {

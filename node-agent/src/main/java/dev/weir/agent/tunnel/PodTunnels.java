@@ -209,10 +209,10 @@ public final class PodTunnels {
     }
     Turnstile turnstile = new Turnstile(account.on(channel.eventLoop()), channel);
     channel.pipeline().addLast(turnstile, tls, Greeting.INSTANCE);
-    tls.handshakeFuture().addListener(handshake -> shaken(served, tls, handshake.cause()));
+    tls.handshakeFuture().addListener(handshake -> shaken(served, own, tls, handshake.cause()));
   }
 
-  private void shaken(Served served, SslHandler tls, @Nullable Throwable failure) {
+  private void shaken(Served served, Credentials own, SslHandler tls, @Nullable Throwable failure) {
     SocketChannel channel = served.channel();
     Throwable why = failure;
     if (why == null) {
@@ -220,7 +220,7 @@ public final class PodTunnels {
         SpiffeId peer = Peer.of(tls);
         OpenTunnel tunnel =
             new ServedTunnel(
-                this, channel, Peer.certificate(tls), peer.toString(), served.requests());
+                this, channel, own, Peer.certificate(tls), peer.toString(), served.requests());
         served.entry().ended();
         tunnels.count(true, Tunnels.Handshake.DONE);
         tunnel.begin();
@@ -299,10 +299,11 @@ public final class PodTunnels {
     ServedTunnel(
         PodTunnels pod,
         SocketChannel channel,
+        Credentials own,
         X509Certificate certificate,
         String principal,
         Requests requests) {
-      super(pod, channel, certificate, true);
+      super(pod, channel, own, certificate, true);
       this.principal = principal;
       this.remote = channel.remoteAddress();
       this.local = channel.localAddress();

@@ -142,11 +142,8 @@ final class TunnelPeer {
 
   /** A tunnel that this pod opened. */
   private final class CallingTunnel extends OpenTunnel {
-    private final Credentials own;
-
-    CallingTunnel(SocketChannel channel, X509Certificate certificate, Credentials own) {
-      super(pod, channel, certificate, false);
-      this.own = own;
+    CallingTunnel(SocketChannel channel, Credentials own, X509Certificate certificate) {
+      super(pod, channel, own, certificate, false);
     }
 
     @Override
@@ -156,7 +153,7 @@ final class TunnelPeer {
 
     /** Whether it was made with the certificate that is in force; one that was not only ends. */
     boolean isCurrent() {
-      return pod.tunnels().identities().current(own.identity()) == own;
+      return pod.tunnels().identities().current(own().identity()) == own();
     }
 
     @Override
@@ -253,7 +250,7 @@ final class TunnelPeer {
       try {
         Peer.of(tls);
         tunnel =
-            new CallingTunnel(channel, Peer.certificate(tls), Objects.requireNonNull(credentials));
+            new CallingTunnel(channel, Objects.requireNonNull(credentials), Peer.certificate(tls));
       } catch (PeerRefused e) {
         refused(channel, e);
         return;

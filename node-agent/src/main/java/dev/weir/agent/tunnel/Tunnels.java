@@ -195,6 +195,18 @@ public final class Tunnels implements MetricSource {
             "serial",
             tunnel.certificate().getSerialNumber().toString(16));
         tunnel.abort("the peer's certificate is revoked");
+      } else if (identities.revoked(tunnel.own().certificate())) {
+        // The peer may have no such list, or not yet: it must not go on trusting this one.
+        revoked.increment();
+        log.warn(
+            "tunnel ended: its own certificate is revoked",
+            "pod",
+            tunnel.pod().pod().label(),
+            "peer",
+            String.valueOf(tunnel.channel().remoteAddress()),
+            "serial",
+            tunnel.own().serial());
+        tunnel.abort("the pod's own certificate is revoked");
       }
     }
   }
@@ -251,7 +263,7 @@ public final class Tunnels implements MetricSource {
     out.family(
         "weir_tunnels_revoked_total",
         Exposition.Kind.COUNTER,
-        "Tunnels that were ended because their peer's certificate was revoked.");
+        "Tunnels that were ended because one side's certificate was revoked.");
     out.sample("weir_tunnels_revoked_total", "", revoked.sum());
   }
 

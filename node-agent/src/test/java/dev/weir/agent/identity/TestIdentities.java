@@ -53,7 +53,15 @@ public final class TestIdentities implements Identities {
 
   /** The certificate in force is none any more, for those who ask. */
   public void revoke(String identity) {
-    Credentials held = made.get(identity);
+    revoke(identity, made.get(identity));
+  }
+
+  /** The same, and the next to be asked for is a new one. */
+  public void revokeAndRenew(String identity) {
+    revoke(identity, made.remove(identity));
+  }
+
+  private void revoke(String identity, @Nullable Credentials held) {
     if (held == null) {
       throw new IllegalStateException(identity + " has no certificate");
     }

@@ -509,6 +509,7 @@ final class WalletTest {
     Wallet wallet = wallet(authority.port(), crl);
     wallet.enrolled(pod(1, FRONT));
     Credentials own = held(wallet, FRONT);
+    authority.script = (_, _) -> {};
     replace(crl, mesh.crl(own.certificate()));
     await()
         .atMost(SOON)
@@ -523,6 +524,76 @@ final class WalletTest {
                         CertificateReport.State.REVOKED,
                         "revoked",
                         "the CRL names serial " + own.serial())));
+    assertThat(wallet.current(FRONT)).as("nobody is to show it").isNull();
+  }
+
+  @Test
+  void who_is_revoked_asks_at_once_for_another_certificate() throws Exception {
+    Path crl = folder.resolve("crl.pem");
+    Files.writeString(crl, mesh.crl());
+    Wallet wallet = wallet(authority.port(), crl);
+    List<Credentials> told = new CopyOnWriteArrayList<>();
+    wallet.onRotation(told::add);
+    wallet.enrolled(pod(1, FRONT));
+    wallet.enrolled(pod(2, CART));
+    Credentials own = held(wallet, FRONT);
+    Credentials other = held(wallet, CART);
+    Object key = keyAsked(FRONT);
+    replace(crl, mesh.crl(own.certificate()));
+    await()
+        .atMost(SOON)
+        .until(() -> wallet.revoked(own.certificate()) && wallet.current(FRONT) != null);
+    Credentials fresh = held(wallet, FRONT);
+    assertThat(fresh.serial()).isNotEqualTo(own.serial());
+    assertThat(keyAsked(FRONT)).isNotEqualTo(key);
+    assertThat(told).contains(fresh);
+    assertThat(wallet.current(CART)).as("who is not named").isSameAs(other);
+    assertThat(report(wallet, FRONT).state()).isEqualTo(CertificateReport.State.AVAILABLE);
+    assertThat(authority.asked).extracting(ScriptedAuthority.Asked::identity).isEmpty();
+  }
+
+  @Test
+  void who_is_revoked_while_the_CA_refuses_tries_on_and_connections_wait_for_it() throws Exception {
+    Path crl = folder.resolve("crl.pem");
+    Files.writeString(crl, mesh.crl());
+    Wallet wallet = wallet(authority.port(), crl);
+    wallet.enrolled(pod(1, FRONT));
+    Credentials own = held(wallet, FRONT);
+    keyAsked(FRONT);
+    authority.script = ScriptedAuthority.refusing(Status.UNAVAILABLE);
+    replace(crl, mesh.crl(own.certificate()));
+    keyAsked(FRONT);
+    keyAsked(FRONT);
+    assertThat(wallet.current(FRONT)).isNull();
+    authority.script = authority::issue;
+    await()
+        .atMost(SOON)
+        .until(() ->
+            obtain(wallet, FRONT) instanceof Obtained.Have(Credentials fresh)
+                && !fresh.serial().equals(own.serial()));
+  }
+
+  @Test
+  void who_was_revoked_by_mistake_is_in_force_again_when_the_list_is_mended() throws Exception {
+    Path crl = folder.resolve("crl.pem");
+    Files.writeString(crl, mesh.crl());
+    Wallet wallet = wallet(authority.port(), crl);
+    wallet.enrolled(pod(1, FRONT));
+    Credentials own = held(wallet, FRONT);
+    authority.script = ScriptedAuthority.refusing(Status.UNAVAILABLE);
+    replace(crl, mesh.crl(own.certificate()));
+    await().atMost(SOON).until(() -> wallet.current(FRONT) == null);
+    replace(crl, mesh.crl());
+    await().atMost(SOON).until(() -> wallet.current(FRONT) == own);
+  }
+
+  /** The key of the next request, which must be for that identity. */
+  private Object keyAsked(String identity) throws InterruptedException {
+    ScriptedAuthority.Asked next = authority.next();
+    while (!next.identity().equals(identity)) {
+      next = authority.next();
+    }
+    return next.key();
   }
 
   private static String crlProblem(Wallet wallet) {

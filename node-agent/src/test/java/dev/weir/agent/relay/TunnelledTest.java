@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.config.MeshView;
+import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.api.model.ApplicationTunnel;
 import dev.weir.api.model.Authorization;
@@ -224,8 +225,30 @@ final class TunnelledTest {
       await()
           .untilAsserted(() ->
               assertThat(pods.failures.toString(StandardCharsets.UTF_8))
-                  .contains("tunnel ended: the peer's certificate is revoked"));
-      assertThat(pods.refused).containsKey(Refusal.REVOKED);
+                  .containsPattern("tunnel ended: .*certificate is revoked"));
+      assertThat(pods.refused).containsEntry(Refusal.REVOKED, 1);
+      Exposition metrics = new Exposition();
+      pods.tunnels.write(metrics);
+      assertThat(metrics.toString())
+          .as("its own side ends it as well, should the other have no such list")
+          .contains("weir_tunnels_revoked_total 2");
+    }
+  }
+
+  @Test
+  void aPodThatWasRevokedCallsAgainWithItsNextCertificate() throws IOException {
+    try (ServerSocketChannel listener = pods.listen()) {
+      try (SocketChannel client = pods.connect();
+          SocketChannel server = listener.accept()) {
+        say(client, server, "trusted");
+        pods.identities.revokeAndRenew(pods.client.identity());
+        assertReset(client);
+        assertReset(server);
+      }
+      try (SocketChannel client = pods.connect();
+          SocketChannel server = listener.accept()) {
+        say(client, server, "trusted again");
+      }
     }
   }
 
