@@ -114,6 +114,15 @@ final class LabStatusCommand implements Callable<Integer> {
     if (!services.isEmpty()) {
       text.append('\n').append(services.text());
     }
+    for (Json service : status.get("services").items()) {
+      for (Json caveat : service.get("caveats").items()) {
+        text.append(
+                "service/%s (%s): "
+                    .formatted(service.get("name").text(), service.get("namespace").text()))
+            .append(output.yellow(caveat.text()))
+            .append('\n');
+      }
+    }
     return text.toString();
   }
 

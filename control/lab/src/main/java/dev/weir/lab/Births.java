@@ -94,6 +94,7 @@ final class Births {
               service.publishNotReadyAddresses(),
               service.localOnly(),
               service.clientAffinity(),
+              service.affinityTimeoutSeconds(),
               service.preference());
     };
   }

@@ -448,7 +448,9 @@ final class Lab implements PodRun.Ward, AutoCloseable {
           pods.values().forEach(PodRun::refreshVolumes);
         }
       }
-      lines.add(Objects.readable(object.key()) + " " + verb);
+      String name = Objects.readable(object.key());
+      lines.add(name + " " + verb);
+      Caveats.of(object).forEach(each -> lines.add(name + ": " + each));
     }
     touch();
     return lines;

@@ -116,6 +116,7 @@ final class StatusPage {
                 .toList())
         .with("ports", Json.of(ports))
         .with("endpoints", Json.of(endpoints))
+        .with("caveats", Caveats.of(service))
         .build();
   }
 

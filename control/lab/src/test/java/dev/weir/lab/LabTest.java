@@ -540,6 +540,40 @@ class LabTest {
   }
 
   @Test
+  void aTimeoutOfAffinityThatIsNotAppliedIsSaidWhenItIsAskedForAndAfterwards() {
+    String caveat =
+        "sessionAffinityConfig.clientIP.timeoutSeconds: 60 is not applied: a client keeps its"
+            + " endpoint for as long as that is ready";
+    Source services =
+        new Source(
+            "sticky.yaml",
+            """
+            apiVersion: v1
+            kind: Service
+            metadata: {name: timed, namespace: sticky}
+            spec:
+              sessionAffinity: ClientIP
+              sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
+              ports: [{port: 80}]
+            ---
+            apiVersion: v1
+            kind: Service
+            metadata: {name: timeless, namespace: sticky}
+            spec: {sessionAffinity: ClientIP, ports: [{port: 80}]}
+            """);
+    assertThat(lab.apply(List.of(services)))
+        .containsExactly(
+            "service/timed (sticky) created",
+            "service/timed (sticky): " + caveat,
+            "service/timeless (sticky) created");
+    assertThat(service("sticky", "timed").get("caveats").items())
+        .extracting(Json::text)
+        .containsExactly(caveat);
+    assertThat(service("sticky", "timeless").get("caveats").items()).isEmpty();
+    lab.delete("sticky", "ns", "sticky");
+  }
+
+  @Test
   void whatCannotBeRunIsRefusedWithItsPlaceAndNothingOfItIsDone() {
     assertThatThrownBy(() ->
             apply(

@@ -538,6 +538,12 @@ public final class ManifestWriter {
         .flag("publishNotReadyAddresses", service.publishNotReadyAddresses())
         .text("internalTrafficPolicy", service.localOnly() ? "Local" : "")
         .text("sessionAffinity", service.clientAffinity() ? "ClientIP" : "")
+        .child(
+            "sessionAffinityConfig",
+            new Tree()
+                .child(
+                    "clientIP",
+                    new Tree().number("timeoutSeconds", service.affinityTimeoutSeconds(), 0)))
         .text("trafficDistribution", service.preference())
         .sorted("selector", service.selector())
         .list(

@@ -19,6 +19,9 @@ import org.jspecify.annotations.Nullable;
 
 /** Reads each kind but what pods are made of, which {@link PodReader} does. */
 final class ObjectReader {
+  /** A day, as the API server has it. */
+  private static final int MOST_AFFINITY_SECONDS = 86_400;
+
   /** RFC 1123 labels, as Kubernetes wants names. */
   private static final Pattern LABEL = Pattern.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?");
 
@@ -285,8 +288,7 @@ final class ObjectReader {
         "healthCheckNodePort",
         "loadBalancerClass",
         "loadBalancerIP",
-        "loadBalancerSourceRanges",
-        "sessionAffinityConfig");
+        "loadBalancerSourceRanges");
     Service.Type type =
         spec.choice(
             "type",
@@ -354,6 +356,7 @@ final class ObjectReader {
             spec.flag("publishNotReadyAddresses", false),
             spec.choice("internalTrafficPolicy", false, Map.of("Cluster", false, "Local", true)),
             spec.choice("sessionAffinity", false, Map.of("None", false, "ClientIP", true)),
+            affinityTimeoutSeconds(spec),
             spec.choice(
                 "trafficDistribution",
                 "",
@@ -363,6 +366,20 @@ final class ObjectReader {
                     "PreferSameNode", "PreferSameNode")));
     spec.done();
     return service;
+  }
+
+  private static int affinityTimeoutSeconds(Fields spec) {
+    int seconds = 0;
+    Fields config = spec.child("sessionAffinityConfig");
+    if (config != null) {
+      Fields client = config.child("clientIP");
+      if (client != null) {
+        seconds = client.integer("timeoutSeconds", 0, 1, MOST_AFFINITY_SECONDS);
+        client.done();
+      }
+      config.done();
+    }
+    return seconds;
   }
 
   private static void checkPorts(

@@ -13,6 +13,7 @@ import java.util.Map;
  * @param externalName empty but for ExternalName
  * @param ipFamilies as asked for; empty means one, as the cluster likes
  * @param clientAffinity {@code sessionAffinity: ClientIP}
+ * @param affinityTimeoutSeconds how long an idle client is to keep its endpoint; 0 where not said
  * @param preference {@code trafficDistribution}: empty, PreferClose, PreferSameZone, PreferSameNode
  */
 public record Service(
@@ -28,6 +29,7 @@ public record Service(
     boolean publishNotReadyAddresses,
     boolean localOnly,
     boolean clientAffinity,
+    int affinityTimeoutSeconds,
     String preference)
     implements KubeObject {
   public Service {
@@ -56,6 +58,7 @@ public record Service(
         publishNotReadyAddresses,
         localOnly,
         clientAffinity,
+        affinityTimeoutSeconds,
         preference);
   }
 
