@@ -59,14 +59,19 @@ public final class Main {
 
   /**
    * Netty reads these once, when its first class is loaded. One chunk of 512 KiB a loop in place of
-   * 4 MiB, and no heap arena that only gRPC would use: some 10 MiB of an idle agent. Nobody reads
-   * its flight recorder events or the machine's part of a channel's id, and both cost start-up.
+   * 4 MiB, and no heap arena that only gRPC would use: some 10 MiB of an idle agent. A loop keeps a
+   * few buffers of the size that streams are read into: an arena frees a chunk with its last
+   * buffer, and a loop that reads for one stream made, zeroed and freed one for each read. Nobody
+   * reads its flight recorder events or the machine's part of a channel's id, and both cost
+   * start-up.
    */
   private static void keepNettySmall(int loops) {
     System.setProperty("io.netty.allocator.type", "pooled");
     System.setProperty("io.netty.allocator.numDirectArenas", Integer.toString(loops));
     System.setProperty("io.netty.allocator.numHeapArenas", "1");
     System.setProperty("io.netty.allocator.maxOrder", "6");
+    System.setProperty("io.netty.allocator.maxCachedBufferCapacity", "131072");
+    System.setProperty("io.netty.allocator.normalCacheSize", "4");
     System.setProperty("io.netty.allocator.useCacheForAllThreads", "false");
     System.setProperty("io.netty.jfr.enabled", "false");
     System.setProperty("io.netty.machineId", "02:00:00:00:00:01");
