@@ -27,6 +27,7 @@ final class CrossNode {
   private static final int PARALLEL_CONNECTORS = 16;
   private static final double FIRST_LIFE_SECONDS = 3;
   private static final double FLAT_SECONDS = 60;
+  private static final double BUSY_SECONDS = 12;
   private static final int FLAT_EDGE_SECONDS = 10;
   // Long enough for collectors and allocators to give back what a burst took.
   private static final long SETTLED_NANOS = TimeUnit.SECONDS.toNanos(6);
@@ -235,7 +236,8 @@ final class CrossNode {
   private void memory(Way way) throws IOException {
     way.restart();
     Way.Passage passage = way.passageOfNewProxies();
-    client(way, "stream", way.portFree(), seconds(3));
+    // Long enough that what starting needs (compilers, files that are read once) is given back.
+    client(way, "stream", way.portFree(), seconds(BUSY_SECONDS));
     List<ProxyProcess> proxies = way.proxies();
     samples.add(BUSY_CLIENT, way.title(), proxies.getFirst().residentKiB() / 1024);
     samples.add(BUSY_SERVER, way.title(), proxies.getLast().residentKiB() / 1024);
