@@ -17,6 +17,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -32,6 +33,16 @@ final class SlowReadersTest {
   private final ByteBuffer block = ByteBuffer.allocateDirect(64 * 1024);
   private final ByteBuffer sip = ByteBuffer.allocateDirect(4 * 1024);
   private final AtomicLong read = new AtomicLong();
+
+  @AfterEach
+  void close() throws IOException {
+    for (SocketChannel each : readers) {
+      each.close();
+    }
+    for (SocketChannel each : senders) {
+      each.close();
+    }
+  }
 
   @Test
   void manyOfThemHoldLittleAndNoneIsCut() throws IOException {
