@@ -8,7 +8,6 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
@@ -109,9 +108,8 @@ final class CrossNode {
       connect(way, seconds(1));
       client(way, "stream", way.portFree(), seconds(1));
     }
-    List<Way> order = new ArrayList<>(ways);
     for (int round = 1; round <= rounds; round++) {
-      for (Way way : order) {
+      for (Way way : Rounds.order(round, ways)) {
         progress.accept("round %d of %d: %s".formatted(round, rounds, way.title()));
         Way.Passage passage = way.passage();
         roundTrips(way);
@@ -119,8 +117,6 @@ final class CrossNode {
         connections(way);
         passage.assertOnly();
       }
-      // Nobody is always the first of a round, on a machine that warms up or is given less.
-      Collections.rotate(order, 1);
     }
     int fewer = quick ? 2 : rounds;
     for (int round = 1; round <= fewer; round++) {

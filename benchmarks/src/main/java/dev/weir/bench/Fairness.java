@@ -4,8 +4,6 @@ import dev.weir.api.json.Json;
 import dev.weir.bench.Samples.Metric;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
@@ -94,9 +92,8 @@ final class Fairness {
     Status.awaitEnrolled(weir, Set.of("victim", "victim-server", "hog", "hog-server"));
     Status status = Status.read(weir);
     warm(status);
-    List<Hog> order = new ArrayList<>(List.of(Hog.values()));
     for (int round = 1; round <= rounds; round++) {
-      for (Hog hog : order) {
+      for (Hog hog : Rounds.order(round, List.of(Hog.values()))) {
         for (Side side : Side.values()) {
           progress.accept("round %d of %d: %s%s".formatted(round, rounds, hog.title, side.suffix));
           Paths before = Paths.read(weir);
@@ -108,8 +105,6 @@ final class Fairness {
           Paths.read(weir).assertOnly(before, side.path, hog.title);
         }
       }
-      // Nobody is always the first of a round, on a machine that warms up or is given less.
-      Collections.rotate(order, 1);
     }
   }
 

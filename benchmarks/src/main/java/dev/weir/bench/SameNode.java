@@ -4,7 +4,6 @@ import dev.weir.api.json.Json;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -109,15 +108,12 @@ final class SameNode {
   }
 
   List<Figure> measure() throws IOException {
-    List<Variant> order = new ArrayList<>(List.of(Variant.values()));
     for (int round = 1; round <= rounds; round++) {
-      for (Variant variant : order) {
+      for (Variant variant : Rounds.order(round, List.of(Variant.values()))) {
         progress.accept("round %d of %d: %s".formatted(round, rounds, variant.title));
         become(variant);
         measure(variant);
       }
-      // Nobody is always the first of a round, on a machine that warms up or is given less.
-      Collections.rotate(order, 1);
     }
     List<Figure> figures = new ArrayList<>();
     samples.forEach((metric, byVariant) ->
