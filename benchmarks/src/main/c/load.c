@@ -13,7 +13,7 @@
 //   weir-load cold IP PORT SECONDS TUNNEL-PORT    a new connection again and again, and before each one every connection of this network
 //                                                 namespace to TUNNEL-PORT is destroyed, so that each needs a tunnel of its own
 //
-// Every client prints one line of JSON.
+// Every client prints one line of JSON. None waits for anything longer than PATIENCE: it ends, or counts a failure.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,7 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 65536, MESSAGE = 64, MAX_SAMPLES = 4000000 };
+enum { BLOCK = 65536, MESSAGE = 64, MAX_SAMPLES = 4000000, PATIENCE = 20 };
 
 static double now(void)
 {
@@ -61,6 +61,7 @@ static void set(int fd, int level, int name, int value)
 static int dial(const char *host, const char *port)
 {
 	struct addrinfo hint = {.ai_socktype = SOCK_STREAM}, *found;
+	struct timeval patience = {.tv_sec = PATIENCE};
 	int bad = getaddrinfo(host, port, &hint, &found), fd;
 	if (bad) {
 		fprintf(stderr, "weir-load: %s: %s\n", host, gai_strerror(bad));
@@ -69,9 +70,14 @@ static int dial(const char *host, const char *port)
 	fd = socket(found->ai_family, SOCK_STREAM, 0);
 	if (fd < 0)
 		die("socket");
+	// For connect() the time to send counts (EINPROGRESS), see socket(7).
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience))
+		die("setsockopt");
 	if (connect(fd, found->ai_addr, found->ai_addrlen)) {
+		int error = errno == EINPROGRESS ? ETIMEDOUT : errno;
 		freeaddrinfo(found);
 		close(fd);
+		errno = error;
 		return -1;
 	}
 	freeaddrinfo(found);
@@ -92,21 +98,32 @@ static void send_all(int fd, const void *bytes, size_t left)
 	const char *at = bytes;
 	while (left) {
 		ssize_t n = write(fd, at, left);
-		if (n <= 0)
+		if (n <= 0) {
+			if (errno == EAGAIN)
+				errno = ETIMEDOUT; // SO_SNDTIMEO
 			die("write");
+		}
 		at += n;
 		left -= n;
 	}
 }
 
-// Linux tells a blocking reader of a joined socket EAGAIN when it is woken by anything but data (docs/KERNEL.md).
+// Linux tells a blocking reader of a joined socket EAGAIN when it is woken by anything but data (docs/KERNEL.md), and every other one when
+// SO_RCVTIMEO is over: so it is asked again until as much time has passed since it was first told.
 static ssize_t read_some(int fd, void *bytes, size_t most)
 {
-	ssize_t n;
-	do
-		n = read(fd, bytes, most);
-	while (n < 0 && errno == EAGAIN);
-	return n;
+	double end = 0;
+	for (;;) {
+		ssize_t n = read(fd, bytes, most);
+		if (n >= 0 || errno != EAGAIN)
+			return n;
+		if (!end)
+			end = now() + PATIENCE;
+		else if (now() >= end) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+	}
 }
 
 static size_t read_full(int fd, void *bytes, size_t want)
@@ -372,9 +389,10 @@ static void hold(const char *host, const char *port, int count)
 	char byte = 'p';
 	int held = 0;
 	while (held < count) {
+		ssize_t answered = -1;
 		int fd = dial(host, port);
-		if (fd < 0 || write(fd, &byte, 1) != 1 || read_some(fd, &byte, 1) != 1) {
-			fprintf(stderr, "weir-load: connection %d of %d: %s\n", held + 1, count, strerror(errno));
+		if (fd < 0 || write(fd, &byte, 1) != 1 || (answered = read_some(fd, &byte, 1)) != 1) {
+			fprintf(stderr, "weir-load: connection %d of %d: %s\n", held + 1, count, answered ? strerror(errno) : "ended by the peer");
 			exit(1);
 		}
 		held++;

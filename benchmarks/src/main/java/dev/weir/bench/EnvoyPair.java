@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -138,6 +139,12 @@ final class EnvoyPair implements Way, AutoCloseable {
     return new ProcessBuilder(
             // A scheduling group of its own, as the lab's agents have.
             "setsid",
+            // As many files as the launcher gives the agent, where that is allowed: one that may
+            // open no more accepts no more, and who connects to it waits.
+            "bash",
+            "-c",
+            "ulimit -n 1048576 2>/dev/null || true; exec \"$@\"",
+            "envoy",
             "nsenter",
             "--net=/run/netns/" + netns,
             program.toString(),
@@ -186,6 +193,17 @@ final class EnvoyPair implements Way, AutoCloseable {
   private long counter(String side, String name) throws IOException {
     String request =
         "GET /stats?filter=%s HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n".formatted(name);
+    String text =
+        Background.start(() -> ask(side, request))
+            .join("an answer of the %s's Envoy".formatted(side), Duration.ofSeconds(10));
+    Matcher found = Pattern.compile("(?m)^" + Pattern.quote(name) + ": (\\d+)").matcher(text);
+    if (!found.find()) {
+      throw new IOException("the %s's Envoy has no counter %s: %s".formatted(side, name, text));
+    }
+    return Long.parseLong(found.group(1));
+  }
+
+  private String ask(String side, String request) throws IOException {
     ByteBuffer answer = ByteBuffer.allocate(1 << 16);
     try (SocketChannel admin = SocketChannel.open(StandardProtocolFamily.UNIX)) {
       admin.connect(UnixDomainSocketAddress.of(folder.resolve(side + ".sock")));
@@ -195,12 +213,7 @@ final class EnvoyPair implements Way, AutoCloseable {
         read = admin.read(answer);
       } while (read > 0);
     }
-    String text = new String(answer.array(), 0, answer.position(), StandardCharsets.US_ASCII);
-    Matcher found = Pattern.compile("(?m)^" + Pattern.quote(name) + ": (\\d+)").matcher(text);
-    if (!found.find()) {
-      throw new IOException("the %s's Envoy has no counter %s: %s".formatted(side, name, text));
-    }
-    return Long.parseLong(found.group(1));
+    return new String(answer.array(), 0, answer.position(), StandardCharsets.US_ASCII);
   }
 
   private void stop() {

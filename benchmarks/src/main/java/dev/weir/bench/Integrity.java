@@ -2,6 +2,7 @@ package dev.weir.bench;
 
 import dev.weir.api.json.Json;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -11,6 +12,9 @@ import java.util.function.Consumer;
 final class Integrity {
   private static final List<String> READERS = List.of("fast", "ragged", "slow");
   private static final String PORT_FREE = "7002";
+
+  // The slow reader pauses for 5 ms after each 4 MiB; none is as slow as this.
+  private static final long LEAST_BYTES_PER_SECOND = 20_000_000;
 
   private Integrity() {}
 
@@ -42,7 +46,8 @@ final class Integrity {
         Json.parse(
             weir.exec(
                 "client",
-                List.of(load, "verify", address, PORT_FREE, Long.toString(bytes), reader)));
+                List.of(load, "verify", address, PORT_FREE, Long.toString(bytes), reader),
+                Duration.ofSeconds(120 + bytes / LEAST_BYTES_PER_SECOND)));
     return Figure.of(
         "verified-" + reader + "-reader",
         "GB",

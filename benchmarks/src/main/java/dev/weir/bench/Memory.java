@@ -1,10 +1,7 @@
 package dev.weir.bench;
 
 import dev.weir.bench.Samples.Metric;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -106,18 +103,9 @@ final class Memory {
     LockSupport.parkNanos(SETTLED_NANOS);
     Paths before = Paths.read(weir);
     double without = agent.residentKiB();
-    Process holder =
-        weir.start("client", List.of(load, "hold", host, PORT, Integer.toString(count)));
-    try (BufferedReader said =
-        new BufferedReader(
-            new InputStreamReader(holder.getInputStream(), StandardCharsets.UTF_8))) {
-      if (said.readLine() == null) {
-        throw new IOException("%s: %d connections were not held".formatted(variant, count));
-      }
+    try (var _ = HeldConnections.open(weir, "client", load, host, PORT, count)) {
       LockSupport.parkNanos(SETTLED_NANOS);
       samples.add(HELD, variant, (agent.residentKiB() - without) / count);
-    } finally {
-      holder.getOutputStream().close();
     }
     Paths.read(weir).assertOnly(before, path, variant);
   }

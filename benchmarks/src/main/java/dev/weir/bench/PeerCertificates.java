@@ -1,12 +1,12 @@
 package dev.weir.bench;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.security.cert.Certificate;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
@@ -98,15 +98,6 @@ final class PeerCertificates {
                 "-validity",
                 "2"));
     command.addAll(arguments);
-    Process keytool = new ProcessBuilder(command).redirectErrorStream(true).start();
-    String said = new String(keytool.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    try {
-      if (keytool.waitFor() != 0) {
-        throw new IOException("keytool: " + said.strip());
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IOException("interrupted while waiting for keytool", e);
-    }
+    Command.output(command, Duration.ofMinutes(1));
   }
 }

@@ -1,9 +1,10 @@
 package dev.weir.bench;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
 
 /** A proxy under test, an agent or an Envoy, as /proc knows it. */
 record ProxyProcess(long pid) {
@@ -62,18 +63,7 @@ record ProxyProcess(long pid) {
 
   /** Every thread of it onto these cores, as {@code taskset -c} writes them. */
   void runOn(String cores) throws IOException {
-    Process taskset =
-        new ProcessBuilder("taskset", "-a", "-c", "-p", cores, Long.toString(pid))
-            .redirectErrorStream(true)
-            .start();
-    String said = new String(taskset.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    try {
-      if (taskset.waitFor() != 0) {
-        throw new IOException("process %d onto cores %s: %s".formatted(pid, cores, said.strip()));
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IOException("interrupted while moving process " + pid, e);
-    }
+    Command.output(
+        List.of("taskset", "-a", "-c", "-p", cores, Long.toString(pid)), Duration.ofSeconds(10));
   }
 }

@@ -1,16 +1,16 @@
 package dev.weir.bench;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 
 /** A lab of our own, driven by the {@code weir} command. */
 final class Weir implements AutoCloseable {
-  private static final long PATIENCE_SECONDS = 120;
+  // The longest that anything measures is a minute.
+  private static final Duration PATIENCE = Duration.ofMinutes(2);
 
   private final Path launcher;
   private final String lab;
@@ -37,36 +37,15 @@ final class Weir implements AutoCloseable {
     return weir;
   }
 
-  /**
-   * Runs {@code weir} and returns what it printed; any other status than 0 is an error that carries
-   * its stderr.
-   */
+  /** Runs {@code weir} and returns what it printed. */
   String run(String... args) throws IOException {
+    return run(PATIENCE, args);
+  }
+
+  private String run(Duration atMost, String... args) throws IOException {
     List<String> command = new ArrayList<>(apart());
     command.addAll(List.of(args));
-    Path err = Files.createTempFile("weir-bench-", ".err");
-    try {
-      Process process = new ProcessBuilder(command).redirectError(err.toFile()).start();
-      process.getOutputStream().close();
-      String out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-      if (!process.waitFor(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
-        process.destroyForcibly();
-        throw new IOException(
-            "%s: no end after %d s".formatted(String.join(" ", command), PATIENCE_SECONDS));
-      }
-      if (process.exitValue() != 0) {
-        throw new IOException(
-            "%s: status %d: %s"
-                .formatted(
-                    String.join(" ", command), process.exitValue(), Files.readString(err).strip()));
-      }
-      return out;
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IOException("interrupted while waiting for " + String.join(" ", command), e);
-    } finally {
-      Files.delete(err);
-    }
+    return Command.output(command, atMost);
   }
 
   /**
@@ -78,18 +57,22 @@ final class Weir implements AutoCloseable {
   }
 
   String exec(String pod, List<String> command) throws IOException {
+    return exec(pod, command, PATIENCE);
+  }
+
+  String exec(String pod, List<String> command, Duration atMost) throws IOException {
     List<String> args =
         new ArrayList<>(List.of("lab", "exec", "--name", lab, "-n", "bench", pod, "--"));
     args.addAll(command);
-    return run(args.toArray(String[]::new));
+    return run(atMost, args.toArray(String[]::new));
   }
 
-  /** Starts a command in a pod that ends when its stdin does; its stderr is ours. */
-  Process start(String pod, List<String> command) throws IOException {
+  /** Starts a command in a pod that ends when its stdin does. */
+  Process start(String pod, List<String> command, Path err) throws IOException {
     List<String> line = new ArrayList<>(apart());
     line.addAll(List.of("lab", "exec", "--name", lab, "-n", "bench", pod, "--"));
     line.addAll(command);
-    return new ProcessBuilder(line).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+    return new ProcessBuilder(line).redirectError(err.toFile()).start();
   }
 
   void annotate(String object, String... changes) throws IOException {
