@@ -46,6 +46,7 @@ import java.util.function.Supplier;
  * agent needs, the same run trains the cache that makes starts fast.
  */
 final class Rehearsal {
+  private static final Path BPFFS = Path.of("/sys/fs/bpf");
   private static final String NAMESPACE = "self-test";
   private static final Duration AT_MOST = Duration.ofSeconds(15);
   private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
@@ -83,21 +84,19 @@ final class Rehearsal {
 
   /** Prints what was found; false where an agent could not work here. */
   boolean run() {
-    String name = "weir-self-test-" + ProcessHandle.current().pid();
     Path cgroupRoot = cgroupRoot();
-    Path cgroup = cgroupRoot.resolve(name);
-    Path bpffs = Path.of("/sys/fs/bpf").resolve(name);
     Path home = cgroupRoot.resolve(ownCgroup());
     try {
-      Files.createDirectories(cgroup);
-      join(cgroup);
-      return run(cgroup, bpffs);
+      Stage.sweep(cgroupRoot, BPFFS).forEach(each -> log.info("swept up", "self-test", each));
+      Stage stage = Stage.enter(cgroupRoot, BPFFS);
+      try {
+        return run(stage.cgroup(), stage.bpffs());
+      } finally {
+        Stage.join(home);
+        stage.delete();
+      }
     } catch (IOException e) {
       throw new UncheckedIOException(e);
-    } finally {
-      join(home);
-      delete(cgroup);
-      delete(bpffs);
     }
   }
 
@@ -324,23 +323,6 @@ final class Rehearsal {
 
   private <T> T in(Fd network, Supplier<T> work) {
     return kernel.namespaces().inNetwork(network, work);
-  }
-
-  private static void join(Path cgroup) {
-    try {
-      Files.writeString(
-          cgroup.resolve("cgroup.procs"), Long.toString(ProcessHandle.current().pid()));
-    } catch (IOException e) {
-      throw new UncheckedIOException(cgroup + ": cannot move this process there", e);
-    }
-  }
-
-  private static void delete(Path folder) {
-    try {
-      Files.deleteIfExists(folder);
-    } catch (IOException e) {
-      throw new UncheckedIOException(folder + ": left behind", e);
-    }
   }
 
   /** Where cgroup2 is mounted. */
