@@ -79,7 +79,11 @@ public final class Share {
   /** Whether it is the pod's turn, and nothing of it waits that came before. */
   boolean mayRun() {
     refill(turns.round());
-    return left > 0 && held.isEmpty();
+    return hasTurn() && held.isEmpty();
+  }
+
+  private boolean hasTurn() {
+    return left > 0 || turns.isEnding();
   }
 
   /** Does it here and now, whosever turn it is: it cannot wait. */
@@ -152,7 +156,7 @@ public final class Share {
   void serve(long round) {
     refill(round);
     Work next;
-    while (left > 0 && (next = held.peek()) != null) {
+    while (hasTurn() && (next = held.peek()) != null) {
       turns.begin(this);
       waited(turns.began() - next.heldSince);
       try {

@@ -4,6 +4,7 @@ import io.netty.channel.EventLoop;
 import io.netty.channel.SingleThreadEventLoop;
 import java.util.ArrayDeque;
 import java.util.concurrent.Executor;
+import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
@@ -19,6 +20,9 @@ import org.jspecify.annotations.Nullable;
  * less of in the next rounds, if anyone else was there to miss it. A pod that is alone is held up
  * by nothing but one look at the sockets a quantum.
  *
+ * <p>A loop that ends has no later rounds: what waits is done when the round is over, and what
+ * comes then is done at once.
+ *
  * <p>Owned by the loop.
  */
 final class Turns {
@@ -32,6 +36,7 @@ final class Turns {
   private final Executor now;
   private final Executor afterThisRound;
   private final Runnable giveWay;
+  private final BooleanSupplier ending;
   private final ArrayDeque<Share> waiting = new ArrayDeque<>();
   private final Runnable roundEnds = this::roundEnds;
   private final Runnable serve = this::serve;
@@ -49,12 +54,19 @@ final class Turns {
    * @param now runs a task in this round
    * @param afterThisRound runs a task when the round is over, before the next one
    * @param giveWay lets another thread have the processor, after a round that took long
+   * @param ending whether the loop may have no further round
    */
-  Turns(LongSupplier nanoClock, Executor now, Executor afterThisRound, Runnable giveWay) {
+  Turns(
+      LongSupplier nanoClock,
+      Executor now,
+      Executor afterThisRound,
+      Runnable giveWay,
+      BooleanSupplier ending) {
     this.nanoClock = nanoClock;
     this.now = now;
     this.afterThisRound = afterThisRound;
     this.giveWay = giveWay;
+    this.ending = ending;
   }
 
   static Turns of(EventLoop loop) {
@@ -63,7 +75,9 @@ final class Turns {
         loop,
         // A plain task would run in the same round, before any socket is looked at.
         loop instanceof SingleThreadEventLoop each ? each::executeAfterEventLoopIteration : loop,
-        Turns::letOthersRun);
+        Turns::letOthersRun,
+        // Set before the last tasks are run; none is taken afterwards (SingleThreadEventExecutor).
+        loop::isShuttingDown);
   }
 
   /**
@@ -105,7 +119,7 @@ final class Turns {
   }
 
   private void open(long at) {
-    if (!open) {
+    if (!open && !isEnding()) {
       if (round == 1) {
         thread = Thread.currentThread().getName();
       }
@@ -144,6 +158,11 @@ final class Turns {
     return share.left() <= (running == share ? nanoClock.getAsLong() - since : 0);
   }
 
+  /** Whether there may be no later turn, so that nothing can wait for one. */
+  boolean isEnding() {
+    return ending.getAsBoolean();
+  }
+
   long round() {
     return round;
   }
@@ -174,7 +193,11 @@ final class Turns {
     several = false;
     firstOfRound = null;
     if (!waiting.isEmpty()) {
-      now.execute(serve);
+      if (isEnding()) {
+        serve();
+      } else {
+        now.execute(serve);
+      }
     }
     if (nanoClock.getAsLong() - roundBegan >= QUANTUM_NANOS) {
       giveWay.run();

@@ -20,7 +20,8 @@ final class Bench {
   private final ArrayDeque<Runnable> tail = new ArrayDeque<>();
   final List<String> done = new ArrayList<>();
   int gaveWay;
-  final Turns turns = new Turns(() -> this.nanos, tasks::add, tail::add, () -> gaveWay++);
+  final Turns turns =
+      new Turns(() -> this.nanos, tasks::add, tail::add, () -> gaveWay++, () -> false);
   final Fairness fairness;
   long nanos = 1_000_000_000;
 

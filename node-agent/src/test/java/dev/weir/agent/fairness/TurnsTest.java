@@ -3,7 +3,12 @@ package dev.weir.agent.fairness;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.netty.channel.DefaultEventLoop;
+import io.netty.channel.EventLoop;
 import java.util.Collections;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
 final class TurnsTest {
@@ -190,5 +195,26 @@ final class TurnsTest {
       loop.nanos += QUANTUM;
       assertThat(hog.isOver()).isTrue();
     });
+  }
+
+  @Test
+  void whatWaitsForItsTurnWhenTheLoopEndsIsDoneBeforehand() throws Exception {
+    EventLoop ending = new DefaultEventLoop();
+    Share share = new Share(loop.account("late", 100, List.of()), Turns.of(ending));
+    AtomicInteger done = new AtomicInteger();
+    ending.execute(() -> {
+      for (int i = 0; i < 50; i++) {
+        share.inTurn(() -> {
+          long began = System.nanoTime();
+          while (System.nanoTime() - began < QUANTUM) {
+            Thread.onSpinWait();
+          }
+          done.incrementAndGet();
+        });
+      }
+      ending.shutdownGracefully(0, 1, TimeUnit.SECONDS);
+    });
+    assertThat(ending.awaitTermination(10, TimeUnit.SECONDS)).isTrue();
+    assertThat(done).hasValue(50);
   }
 }
