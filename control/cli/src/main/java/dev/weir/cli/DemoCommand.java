@@ -98,7 +98,8 @@ final class DemoCommand implements Callable<Integer> {
                   .withReady(READY)
                   .withAgentArgs(agents.arguments)
                   .withSources(List.of(shop())),
-              progress::show);
+              progress::show,
+              output::line);
     } catch (LabException e) {
       if (!keep) {
         LabClient.down(name);

@@ -86,6 +86,7 @@ final class LabUpCommand implements Callable<Integer> {
     if (life != null) {
       arguments.add("--cert-ttl=" + life.toSeconds());
     }
+    List<String> caveats = new ArrayList<>();
     LabClient lab;
     try {
       lab =
@@ -97,9 +98,11 @@ final class LabUpCommand implements Callable<Integer> {
                   .withReady(ready)
                   .withAgentArgs(arguments)
                   .withSources(files.sources()),
-              progress::show);
+              progress::show,
+              caveats::add);
     } finally {
       progress.clear();
+      caveats.forEach(output::line);
     }
     output.line("lab " + lab.name() + " is up" + (ready.isZero() ? "" : " and ready"));
     return 0;

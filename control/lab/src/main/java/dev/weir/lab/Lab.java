@@ -30,6 +30,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.random.RandomGenerator;
+import java.util.stream.Stream;
 
 /**
  * One lab: the cluster that its YAML describes. Commands come on threads of their own, ask the desk
@@ -94,8 +95,12 @@ final class Lab implements PodRun.Ward, AutoCloseable {
 
   // Commands: on the thread of whoever asked.
 
-  /** Makes the lab; what is in it starts now. */
-  void up(
+  /**
+   * Makes the lab; what is in it starts now.
+   *
+   * @return what its objects ask for in vain
+   */
+  List<String> up(
       int nodeCount,
       Map<String, String> zoneByNode,
       boolean withMesh,
@@ -138,6 +143,12 @@ final class Lab implements PodRun.Ward, AutoCloseable {
     }
     addNodes(names);
     desk.ask(() -> commit(manifests));
+    return manifests.stream().flatMap(each -> caveats(each.object())).toList();
+  }
+
+  private static Stream<String> caveats(KubeObject object) {
+    return Caveats.of(object).stream()
+        .map(caveat -> Objects.readable(object.key()) + ": " + caveat);
   }
 
   private static void mountBpffs() {
@@ -448,9 +459,8 @@ final class Lab implements PodRun.Ward, AutoCloseable {
           pods.values().forEach(PodRun::refreshVolumes);
         }
       }
-      String name = Objects.readable(object.key());
-      lines.add(name + " " + verb);
-      Caveats.of(object).forEach(each -> lines.add(name + ": " + each));
+      lines.add(Objects.readable(object.key()) + " " + verb);
+      caveats(object).forEach(lines::add);
     }
     touch();
     return lines;

@@ -78,21 +78,26 @@ public final class LabClient {
    * Starts a lab and waits until it is ready. Where the lab could not be made nothing of it stays;
    * where it is up but not ready in time it stays for inspection, and the exception says what is
    * missing.
+   *
+   * @param caveats is told, line by line, what the objects ask for in vain
    */
-  public static LabClient up(UpOptions options, Consumer<String> progress) {
+  public static LabClient up(
+      UpOptions options, Consumer<String> progress, Consumer<String> caveats) {
     LabNames.check(options.name());
     LabClient client = new LabClient(options.name());
     DaemonStart.start(options.name(), DAEMON_STARTS);
     try {
-      client.call(
-          Json.object()
-              .with("verb", "up")
-              .with("nodes", options.nodes())
-              .with("zones", zones(options.zones()))
-              .with("mesh", options.mesh())
-              .with("agentArgs", options.agentArgs())
-              .with("sources", sources(options.sources())),
-          progress);
+      lines(
+              client.call(
+                  Json.object()
+                      .with("verb", "up")
+                      .with("nodes", options.nodes())
+                      .with("zones", zones(options.zones()))
+                      .with("mesh", options.mesh())
+                      .with("agentArgs", options.agentArgs())
+                      .with("sources", sources(options.sources())),
+                  progress))
+          .forEach(caveats);
     } catch (LabException e) {
       Sweep.lab(options.name());
       throw e;

@@ -110,13 +110,13 @@ final class Requests {
   private Json up(Json request) {
     Map<String, String> zones = new LinkedHashMap<>();
     request.get("zones").fieldsByName().forEach((node, zone) -> zones.put(node, zone.text()));
-    lab.up(
-        (int) request.get("nodes").integer(),
-        zones,
-        request.get("mesh").isTrue(),
-        request.get("agentArgs").items().stream().map(Json::text).toList(),
-        sources(request));
-    return Json.of(true);
+    return lines(
+        lab.up(
+            (int) request.get("nodes").integer(),
+            zones,
+            request.get("mesh").isTrue(),
+            request.get("agentArgs").items().stream().map(Json::text).toList(),
+            sources(request)));
   }
 
   private interface Answered {

@@ -40,6 +40,7 @@ class LabTest {
             .withZones(Map.of("node-2", "b"))
             .withReady(Duration.ofSeconds(60))
             .withSources(List.of(new Source("basis.yaml", BASIS))),
+        line -> {},
         line -> {});
   }
 
@@ -610,7 +611,7 @@ class LabTest {
     assertThatThrownBy(() -> lab.agent("node-1", "kill"))
         .isInstanceOf(LabException.class)
         .hasMessageContaining("without a mesh");
-    assertThatThrownBy(() -> LabClient.up(UpOptions.named(NAME), line -> {}))
+    assertThatThrownBy(() -> LabClient.up(UpOptions.named(NAME), line -> {}, line -> {}))
         .isInstanceOf(LabException.class)
         .hasMessageContaining("is up");
   }

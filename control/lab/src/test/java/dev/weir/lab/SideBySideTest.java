@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -26,6 +27,17 @@ class SideBySideTest {
       spec: {containers: [{name: c, command: [sleep, infinity]}]}
       """;
 
+  private static final String TIMED =
+      """
+      apiVersion: v1
+      kind: Service
+      metadata: {name: timed}
+      spec:
+        sessionAffinity: ClientIP
+        sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
+        ports: [{port: 80}]
+      """;
+
   private static LabClient up(String name) {
     return LabClient.up(
         UpOptions.named(name)
@@ -33,6 +45,7 @@ class SideBySideTest {
             .withMesh(false)
             .withReady(Duration.ofSeconds(60))
             .withSources(List.of(new Source("p.yaml", POD))),
+        line -> {},
         line -> {});
   }
 
@@ -83,6 +96,7 @@ class SideBySideTest {
                   UpOptions.named("labbad")
                       .withMesh(false)
                       .withSources(List.of(new Source("bad.yaml", yaml))),
+                  line -> {},
                   line -> {}))
           .isInstanceOf(LabException.class)
           .hasMessageContaining("bad.yaml:");
@@ -90,18 +104,20 @@ class SideBySideTest {
     assertThatThrownBy(() ->
             LabClient.up(
                 UpOptions.named("labbad").withMesh(false).withZones(Map.of("node-9", "a")),
+                line -> {},
                 line -> {}))
         .isInstanceOf(LabException.class)
         .hasMessageContaining("node-9");
-    assertThatThrownBy(() -> LabClient.up(UpOptions.named("Lab_Bad"), line -> {}))
+    assertThatThrownBy(() -> LabClient.up(UpOptions.named("Lab_Bad"), line -> {}, line -> {}))
         .isInstanceOf(LabException.class)
         .hasMessageContaining("Lab_Bad");
     assertThat(traces("labbad")).isEmpty();
   }
 
   @Test
-  void aLabThatIsNotReadyInTimeSaysWhyAndStays() throws IOException {
+  void aLabThatIsNotReadyInTimeSaysWhyAndWhatItsObjectsAskForInVainAndStays() throws IOException {
     LabClient.down("labslow");
+    List<String> caveats = new ArrayList<>();
     String yaml =
         POD.replace(
             "command: [sleep, infinity]",
@@ -112,12 +128,17 @@ class SideBySideTest {
                     .withNodes(1)
                     .withMesh(false)
                     .withReady(Duration.ofSeconds(8))
-                    .withSources(List.of(new Source("p.yaml", yaml))),
-                line -> {}))
+                    .withSources(List.of(new Source("p.yaml", yaml), new Source("s.yaml", TIMED))),
+                line -> {},
+                caveats::add))
         .isInstanceOf(LabException.class)
         .hasMessageContaining("pod/p (default)")
         .hasMessageContaining("port 9")
         .hasMessageContaining("refused");
+    assertThat(caveats)
+        .containsExactly(
+            "service/timed (default): sessionAffinityConfig.clientIP.timeoutSeconds: 60 is not"
+                + " applied: a client keeps its endpoint for as long as that is ready");
     assertThat(LabClient.of("labslow").status().get("pods").items()).hasSize(1);
     LabClient.down("labslow");
     assertThat(traces("labslow")).isEmpty();
