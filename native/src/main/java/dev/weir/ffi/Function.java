@@ -8,6 +8,7 @@ enum Function {
   ACCEPT4("accept4", Returns.STATUS),
   BIND("bind", Returns.STATUS),
   CALLOC("calloc", Returns.POINTER),
+  CLOCK_GETTIME("clock_gettime", Returns.STATUS),
   CLOSE("close", Returns.STATUS),
   CONNECT("connect", Returns.STATUS),
   EPOLL_CREATE1("epoll_create1", Returns.STATUS),

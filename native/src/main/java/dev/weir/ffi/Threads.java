@@ -1,12 +1,19 @@
 package dev.weir.ffi;
 
-/** How the kernel schedules threads. */
+import org.jspecify.annotations.Nullable;
+
+/** How the kernel schedules the calling thread. */
 public interface Threads {
+  /** How it is scheduled; null where the kernel does not say. */
+  @Nullable Scheduling scheduling();
+
   /**
-   * Asks that the calling thread gets its share of a processor in slices of this length: it waits
-   * less for each, and has no more in all. Before Linux 6.12 it changes nothing.
+   * Asks for another way.
    *
-   * @return whether the kernel took it
+   * @return whether the kernel took it: to become less nice needs CAP_SYS_NICE
    */
-  boolean slice(long nanos);
+  boolean schedule(Scheduling wanted);
+
+  /** How long it has had a processor. */
+  long cpuNanos();
 }

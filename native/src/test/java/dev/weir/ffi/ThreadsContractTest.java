@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.weir.testing.NeedsKernel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Objects;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
@@ -26,16 +27,33 @@ class ThreadsContractTest {
   }
 
   @Test
-  void aThreadMayAskForShortSlicesAndStaysAsNiceAsItWas() throws Exception {
-    FutureTask<Boolean> task =
+  void aThreadKnowsWhatItHadOfAProcessor() {
+    Threads threads = Binding.named(binding).threads();
+    long began = System.nanoTime();
+    long before = threads.cpuNanos();
+    long worked;
+    do {
+      worked = threads.cpuNanos() - before;
+    } while (worked < 20_000_000);
+    assertThat(System.nanoTime() - began).isGreaterThanOrEqualTo(worked);
+  }
+
+  @Test
+  void aThreadIsScheduledAsItAsks() throws Exception {
+    FutureTask<String> task =
         new FutureTask<>(() -> {
-          String before = nice();
-          boolean taken = Binding.named(binding).threads().slice(100_000);
-          assertThat(nice()).isEqualTo(before);
-          return taken;
+          Threads threads = Binding.named(binding).threads();
+          Scheduling before = Objects.requireNonNull(threads.scheduling());
+          Scheduling wanted = new Scheduling(before.nice() + 1, 300_000);
+          assertThat(threads.schedule(wanted)).isTrue();
+          assertThat(threads.scheduling()).isEqualTo(wanted);
+          // Root may take it back.
+          assertThat(threads.schedule(new Scheduling(before.nice() - 1, 100_000))).isTrue();
+          return "%d %s".formatted(before.nice() - 1, nice());
         });
-    // A thread of its own: the slice lasts as long as the thread.
-    Thread.ofPlatform().name("sliced").start(task);
-    assertThat(task.get(10, TimeUnit.SECONDS)).isTrue();
+    // A thread of its own: what it asks for lasts as long as the thread.
+    Thread.ofPlatform().name("scheduled").start(task);
+    String[] wantedAndSeen = task.get(10, TimeUnit.SECONDS).split(" ", -1);
+    assertThat(wantedAndSeen[1]).isEqualTo(wantedAndSeen[0]);
   }
 }

@@ -64,7 +64,7 @@ record Options(
         --network NAME           the node's network, where the control plane tells of several: pods of the
                                  others are known and not called, since their addresses mean nothing here
         --transport T            auto (default), io_uring or epoll
-        --workers N              event loops (default: one a core)
+        --workers N              event loops (default: one a core, and at least 4)
         --admin-socket PATH      serve the admin door on a Unix socket too
         --cluster-domain D       default cluster.local
         --dns-upstream A:P,...   who answers what the mesh does not know (default: /etc/resolv.conf)
@@ -96,6 +96,10 @@ record Options(
       """;
 
   private static final int MOST_SECONDS = 86_400;
+
+  // Half of them are at most one pod's; two of them are what two processors can fill.
+  private static final int LEAST_WORKERS = 4;
+
   private static final Path RESOLV_CONF = Path.of("/etc/resolv.conf");
 
   private static final Set<String> WITH_VALUE =
@@ -185,7 +189,11 @@ record Options(
         given.getOrDefault("--network", ""),
         addresses(given.getOrDefault("--node-ip", "")),
         transport(given.getOrDefault("--transport", Transport.AUTO)),
-        number("--workers", given.getOrDefault("--workers", Integer.toString(cores)), 1, 256),
+        number(
+            "--workers",
+            given.getOrDefault("--workers", Integer.toString(Math.max(LEAST_WORKERS, cores))),
+            1,
+            256),
         given.containsKey("--admin-socket") ? Path.of(given.get("--admin-socket")) : null,
         given.getOrDefault("--cluster-domain", "cluster.local"),
         upstreams(selfTestOnly ? "127.0.0.1:1" : given.get("--dns-upstream")),

@@ -35,7 +35,7 @@ final class OptionsTest {
   @Test
   void whatIsNotSaidHasADefault() {
     Options options = parse();
-    assertThat(options.workers()).isEqualTo(2);
+    assertThat(options.workers()).isEqualTo(4);
     assertThat(options.transport()).isEqualTo("auto");
     assertThat(options.clusterDomain()).isEqualTo("cluster.local");
     assertThat(options.adminSocket()).isNull();

@@ -19,6 +19,7 @@ import java.util.function.ToLongFunction;
 /** The door: the accounts of this node's pods, and what they may have. */
 public final class Fairness implements MetricSource, AutoCloseable {
   private final Limits limits;
+  private final Pace pace;
   private final MemoryWatch watch;
   private final Map<EventLoop, Turns> turns = new ConcurrentHashMap<>();
   private final LoopTimes times = LoopTimes.ofThisProcess();
@@ -28,8 +29,9 @@ public final class Fairness implements MetricSource, AutoCloseable {
   /**
    * @param pinnedBytes direct memory that buffers in use occupy
    */
-  public Fairness(Limits limits, LongSupplier pinnedBytes, Log log) {
+  public Fairness(Limits limits, LongSupplier pinnedBytes, Pace pace, Log log) {
     this.limits = limits;
+    this.pace = pace;
     this.watch = new MemoryWatch(limits, pinnedBytes, () -> accounts, log);
   }
 
@@ -60,7 +62,7 @@ public final class Fairness implements MetricSource, AutoCloseable {
   }
 
   Turns turns(EventLoop loop) {
-    return turns.computeIfAbsent(loop, Turns::of);
+    return turns.computeIfAbsent(loop, each -> Turns.of(each, pace));
   }
 
   boolean isTight() {
@@ -136,6 +138,18 @@ public final class Fairness implements MetricSource, AutoCloseable {
         "weir_pod_queue_delay_microseconds_total",
         "What the pod's work waited for other pods' turns.",
         PodUsage::waitedMicros);
+    out.family(
+        "weir_loop_busy_permille",
+        Exposition.Kind.GAUGE,
+        "Thousandths of the time that an event loop works in rounds so long that"
+            + " whoever else is on it waits.");
+    turns.forEach((_, each) -> {
+      // One that has done nothing yet has no thread.
+      if (!each.thread().isEmpty()) {
+        out.sample(
+            "weir_loop_busy_permille", Exposition.labels("loop", each.thread()), each.load());
+      }
+    });
     out.single(
         "weir_buffered_bytes",
         Exposition.Kind.GAUGE,

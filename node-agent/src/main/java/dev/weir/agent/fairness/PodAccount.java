@@ -162,6 +162,11 @@ public final class PodAccount {
     return shares.get(loop);
   }
 
+  /** Time of a loop's work for all pods. */
+  long usedOn(EventLoop loop) {
+    return fairness.turns(loop).used();
+  }
+
   PodUsage usage() {
     long cpuNanos = 0;
     long[] sums = new long[Share.COUNTERS];

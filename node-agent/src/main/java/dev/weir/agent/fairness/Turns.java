@@ -4,6 +4,7 @@ import io.netty.channel.EventLoop;
 import io.netty.channel.SingleThreadEventLoop;
 import java.util.ArrayDeque;
 import java.util.concurrent.Executor;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -37,6 +38,10 @@ final class Turns {
   private final Executor afterThisRound;
   private final Runnable giveWay;
   private final BooleanSupplier ending;
+  private final Pace pace;
+  private final Load load;
+  // One thread writes; who reads sees it a moment later.
+  private final AtomicLong used = new AtomicLong();
   private final ArrayDeque<Share> waiting = new ArrayDeque<>();
   private final Runnable roundEnds = this::roundEnds;
   private final Runnable serve = this::serve;
@@ -61,15 +66,18 @@ final class Turns {
       Executor now,
       Executor afterThisRound,
       Runnable giveWay,
-      BooleanSupplier ending) {
+      BooleanSupplier ending,
+      Pace pace) {
     this.nanoClock = nanoClock;
     this.now = now;
     this.afterThisRound = afterThisRound;
     this.giveWay = giveWay;
     this.ending = ending;
+    this.pace = pace;
+    this.load = new Load(pace::cpuNanos, nanoClock.getAsLong());
   }
 
-  static Turns of(EventLoop loop) {
+  static Turns of(EventLoop loop, Pace pace) {
     return new Turns(
         System::nanoTime,
         loop,
@@ -77,7 +85,8 @@ final class Turns {
         loop instanceof SingleThreadEventLoop each ? each::executeAfterEventLoopIteration : loop,
         Turns::letOthersRun,
         // Set before the last tasks are run; none is taken afterwards (SingleThreadEventExecutor).
-        loop::isShuttingDown);
+        loop::isShuttingDown,
+        pace);
   }
 
   /**
@@ -115,6 +124,7 @@ final class Turns {
     Share share = running;
     if (share != null) {
       share.used(at - since);
+      used.lazySet(used.getPlain() + at - since);
     }
   }
 
@@ -132,6 +142,16 @@ final class Turns {
   /** The loop's thread, once it has done anything. Any thread. */
   String thread() {
     return thread;
+  }
+
+  /** Time of work for all pods. Any thread. */
+  long used() {
+    return used.get();
+  }
+
+  /** How busy the loop is, in thousandths. Any thread. */
+  int load() {
+    return load.thousandths(nanoClock.getAsLong());
   }
 
   /** How long whatever begins now has waited at least, while others of the round had theirs. */
@@ -199,7 +219,11 @@ final class Turns {
         now.execute(serve);
       }
     }
-    if (nanoClock.getAsLong() - roundBegan >= QUANTUM_NANOS) {
+    long at = nanoClock.getAsLong();
+    if (load.round(at)) {
+      pace.busy(load.isBusy());
+    }
+    if (at - roundBegan >= QUANTUM_NANOS) {
       giveWay.run();
     }
   }

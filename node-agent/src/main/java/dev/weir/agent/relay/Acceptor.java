@@ -1,24 +1,24 @@
 package dev.weir.agent.relay;
 
+import dev.weir.agent.fairness.Home;
 import dev.weir.agent.log.Log;
 import io.netty.channel.ChannelHandler;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoop;
-import io.netty.channel.EventLoopGroup;
 import io.netty.channel.socket.SocketChannel;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Takes connections from in-pod listeners and spreads them over the event loops, one after the
- * other, whichever loop a listener itself is on.
+ * Takes connections from in-pod listeners and hands each to a loop where the pod is at home,
+ * whichever loop a listener itself is on.
  */
 @ChannelHandler.Sharable
 final class Acceptor extends ChannelInboundHandlerAdapter {
   // Out of descriptors: accept would fail again at once, and turn the loop into a busy one.
   private static final long PAUSE_MILLIS = 500;
 
-  private final EventLoopGroup loops;
+  private final Home home;
   private final Opening opening;
   private final Log log;
 
@@ -27,8 +27,8 @@ final class Acceptor extends ChannelInboundHandlerAdapter {
     void accepted(SocketChannel channel, EventLoop loop);
   }
 
-  Acceptor(EventLoopGroup loops, Opening opening, Log log) {
-    this.loops = loops;
+  Acceptor(Home home, Opening opening, Log log) {
+    this.home = home;
     this.opening = opening;
     this.log = log;
   }
@@ -36,7 +36,7 @@ final class Acceptor extends ChannelInboundHandlerAdapter {
   @Override
   public void channelRead(ChannelHandlerContext context, Object message) {
     SocketChannel channel = (SocketChannel) message;
-    EventLoop loop = loops.next();
+    EventLoop loop = home.next();
     if (loop.inEventLoop()) {
       opening.accepted(channel, loop);
     } else {

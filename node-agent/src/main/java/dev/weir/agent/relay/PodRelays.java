@@ -3,6 +3,8 @@ package dev.weir.agent.relay;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.fairness.Fairness;
 import dev.weir.agent.fairness.Holder;
+import dev.weir.agent.fairness.Home;
+import dev.weir.agent.fairness.Lanes;
 import dev.weir.agent.fairness.PodAccount;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.telemetry.Refusal;
@@ -28,6 +30,7 @@ final class PodRelays {
   private final Fairness fairness;
   private final Refusals refusals;
   private final PodAccount account;
+  private final Home home;
   private final Log log;
   private final Set<Relay> live = ConcurrentHashMap.newKeySet();
   // Deliveries share the pod's namespace with what clients sent themselves: a delivery from a port
@@ -45,12 +48,19 @@ final class PodRelays {
   private volatile List<ServerSocketChannel> listeners = List.of();
 
   PodRelays(
-      Pod pod, PodSupply supply, Tunnels tunnels, Fairness fairness, Refusals refusals, Log log) {
+      Pod pod,
+      PodSupply supply,
+      Tunnels tunnels,
+      Fairness fairness,
+      Lanes lanes,
+      Refusals refusals,
+      Log log) {
     this.pod = pod;
     this.supply = supply;
     this.fairness = fairness;
     this.refusals = refusals;
     this.account = fairness.open(this::pod, new Held());
+    this.home = lanes.home(account);
     this.tunnels = tunnels.of(account, supply);
     this.log = log;
   }
@@ -74,6 +84,11 @@ final class PodRelays {
 
   PodAccount account() {
     return account;
+  }
+
+  /** Where its connections live. */
+  Home home() {
+    return home;
   }
 
   /** A connection of the pod had to go, or could not come. */

@@ -11,6 +11,7 @@ import dev.weir.agent.capture.Verdicts;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.fairness.Fairness;
+import dev.weir.agent.fairness.Lanes;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.route.Ports;
 import dev.weir.agent.route.Route;
@@ -27,7 +28,6 @@ import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.EventLoop;
-import io.netty.channel.EventLoopGroup;
 import io.netty.channel.socket.ServerSocketChannel;
 import io.netty.channel.socket.SocketChannel;
 import io.netty.util.concurrent.Future;
@@ -56,7 +56,7 @@ public final class Relays implements PodListener {
 
   private static final long STOP_LISTENING_MILLIS = 1_000;
 
-  private final EventLoopGroup loops;
+  private final Lanes lanes;
   private final PodSockets sockets;
   private final Tunnels tunnels;
   private final Fairness fairness;
@@ -78,7 +78,7 @@ public final class Relays implements PodListener {
   private final Map<Integer, PodRelays> leaving = new ConcurrentHashMap<>();
 
   public Relays(
-      EventLoopGroup loops,
+      Lanes lanes,
       PodSockets sockets,
       Tunnels tunnels,
       Fairness fairness,
@@ -91,7 +91,7 @@ public final class Relays implements PodListener {
       Refusals refusals,
       Tuning tuning,
       Log log) {
-    this.loops = loops;
+    this.lanes = lanes;
     this.sockets = sockets;
     this.tunnels = tunnels;
     this.fairness = fairness;
@@ -132,7 +132,7 @@ public final class Relays implements PodListener {
   @Override
   public synchronized void enrolled(Pod pod) {
     PodRelays relays =
-        new PodRelays(pod, sockets.supply(pod.netns()), tunnels, fairness, refusals, log);
+        new PodRelays(pod, sockets.supply(pod.netns()), tunnels, fairness, lanes, refusals, log);
     if (accepting) {
       try {
         open(relays);
@@ -151,13 +151,17 @@ public final class Relays implements PodListener {
     try {
       Acceptor outbound =
           new Acceptor(
-              loops, (c, loop) -> inTurn(relays, c, loop, () -> outbound(relays, c, loop)), log);
+              relays.home(),
+              (c, loop) -> inTurn(relays, c, loop, () -> outbound(relays, c, loop)),
+              log);
       Acceptor inbound =
           new Acceptor(
-              loops, (c, loop) -> inTurn(relays, c, loop, () -> inbound(relays, c, loop)), log);
-      listeners.add(listen(pod, LOOPBACK_4, Ports.OUTBOUND, false, outbound));
+              relays.home(),
+              (c, loop) -> inTurn(relays, c, loop, () -> inbound(relays, c, loop)),
+              log);
+      listeners.add(listen(relays, LOOPBACK_4, Ports.OUTBOUND, false, outbound));
       try {
-        listeners.add(listen(pod, LOOPBACK_6, Ports.OUTBOUND, false, outbound));
+        listeners.add(listen(relays, LOOPBACK_6, Ports.OUTBOUND, false, outbound));
       } catch (PodSockets.SocketException e) {
         if (!e.isNoSuchAddress()) {
           throw e;
@@ -165,15 +169,15 @@ public final class Relays implements PodListener {
         // IPv6 is switched off in the pod: nobody there can call over it either.
         log.debug("no IPv6 loopback in the pod", "pod", pod.label());
       }
-      listeners.add(listen(pod, ANY, Ports.INBOUND, true, inbound));
+      listeners.add(listen(relays, ANY, Ports.INBOUND, true, inbound));
       listeners.add(
           listen(
-              pod,
+              relays,
               ANY,
               Ports.HBONE,
               false,
               new Acceptor(
-                  loops,
+                  relays.home(),
                   (c, loop) ->
                       inTurn(
                           relays,
@@ -207,9 +211,13 @@ public final class Relays implements PodListener {
   }
 
   private ServerSocketChannel listen(
-      Pod pod, InetAddress address, int port, boolean transparent, Acceptor acceptor) {
+      PodRelays relays, InetAddress address, int port, boolean transparent, Acceptor acceptor) {
     return sockets.listen(
-        pod.netns(), loops.next(), new InetSocketAddress(address, port), transparent, acceptor);
+        relays.pod().netns(),
+        relays.home().first(),
+        new InetSocketAddress(address, port),
+        transparent,
+        acceptor);
   }
 
   @Override
@@ -227,8 +235,9 @@ public final class Relays implements PodListener {
       return;
     }
     leaving.put(pod.number(), relays);
-    loops
-        .next()
+    relays
+        .home()
+        .first()
         .schedule(
             () -> {
               var _ = relays.stopListening();
@@ -317,7 +326,7 @@ public final class Relays implements PodListener {
     }
     // Behind what listeners have handed to other loops.
     List<Future<?>> passed = new ArrayList<>();
-    loops.forEach(loop -> passed.add(loop.submit(() -> {})));
+    lanes.group().forEach(loop -> passed.add(loop.submit(() -> {})));
     passed.forEach(each -> each.awaitUninterruptibly(STOP_LISTENING_MILLIS));
   }
 

@@ -14,6 +14,7 @@ import dev.weir.agent.config.Meshes;
 import dev.weir.agent.config.XdsState;
 import dev.weir.agent.fairness.Fairness;
 import dev.weir.agent.fairness.Limits;
+import dev.weir.agent.fairness.Pace;
 import dev.weir.agent.identity.CrlReport;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Logs;
@@ -294,7 +295,7 @@ class AdminTest {
                 true, "10.0.0.1:15010", null, "", List.of(new XdsState.Type("url", 7, 1, 0, ""))),
         telemetry,
         new Authz(),
-        new Fairness(Limits.standard(64 << 20), () -> 0, logs.room("fairness")),
+        new Fairness(Limits.standard(64 << 20), () -> 0, Pace.STEADY, logs.room("fairness")),
         List::of,
         _ -> List.of(),
         () -> List.of(new KernelDrop(null, Reason.ESCAPE, 3)),

@@ -20,17 +20,32 @@ final class Bench {
   private final ArrayDeque<Runnable> tail = new ArrayDeque<>();
   final List<String> done = new ArrayList<>();
   int gaveWay;
+  final List<Boolean> paces = new ArrayList<>();
   final Turns turns =
-      new Turns(() -> this.nanos, tasks::add, tail::add, () -> gaveWay++, () -> false);
+      new Turns(
+          () -> this.nanos, tasks::add, tail::add, () -> gaveWay++, () -> false, new NotedPace());
   final Fairness fairness;
   long nanos = 1_000_000_000;
+  private long worked;
 
   Bench(Limits limits) {
-    fairness = new Fairness(limits, () -> 0, LOG);
+    fairness = new Fairness(limits, () -> 0, Pace.STEADY, LOG);
   }
 
   Bench() {
     this(Limits.standard(64 << 20));
+  }
+
+  private final class NotedPace implements Pace {
+    @Override
+    public void busy(boolean busy) {
+      paces.add(busy);
+    }
+
+    @Override
+    public long cpuNanos() {
+      return worked;
+    }
   }
 
   /** What connections of a pod hold. */
@@ -79,6 +94,7 @@ final class Bench {
   Runnable work(String name, long tookNanos) {
     return () -> {
       nanos += tookNanos;
+      worked += tookNanos;
       done.add(name);
     };
   }

@@ -200,7 +200,7 @@ final class TurnsTest {
   @Test
   void whatWaitsForItsTurnWhenTheLoopEndsIsDoneBeforehand() throws Exception {
     EventLoop ending = new DefaultEventLoop();
-    Share share = new Share(loop.account("late", 100, List.of()), Turns.of(ending));
+    Share share = new Share(loop.account("late", 100, List.of()), Turns.of(ending, Pace.STEADY));
     AtomicInteger done = new AtomicInteger();
     ending.execute(() -> {
       for (int i = 0; i < 50; i++) {
@@ -216,5 +216,20 @@ final class TurnsTest {
     });
     assertThat(ending.awaitTermination(10, TimeUnit.SECONDS)).isTrue();
     assertThat(done).hasValue(50);
+  }
+
+  @Test
+  void theThreadsPaceFollowsHowBusyItsLoopIs() {
+    for (int round = 0; round < 1000; round++) {
+      offer(hog, "hog", 1, QUANTUM);
+      loop.finishRound();
+    }
+    assertThat(loop.paces).containsExactly(true);
+    for (int round = 0; round < 2000; round++) {
+      loop.nanos += 9 * QUANTUM;
+      offer(hog, "hog", 1, QUANTUM);
+      loop.finishRound();
+    }
+    assertThat(loop.paces).containsExactly(true, false);
   }
 }

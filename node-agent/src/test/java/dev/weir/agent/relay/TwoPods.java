@@ -10,7 +10,9 @@ import dev.weir.agent.capture.Verdicts;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.fairness.Fairness;
+import dev.weir.agent.fairness.Lanes;
 import dev.weir.agent.fairness.Limits;
+import dev.weir.agent.fairness.Pace;
 import dev.weir.agent.identity.TestIdentities;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Log;
@@ -161,12 +163,12 @@ public final class TwoPods implements AutoCloseable {
             AccessLog.Mode.FAILURES,
             AccessLog.Format.TEXT);
     Tuning standard = Tuning.standard(transport, allocator);
-    fairness = new Fairness(limits, allocator::pinnedDirectMemory, log);
+    fairness = new Fairness(limits, allocator::pinnedDirectMemory, Pace.STEADY, log);
     tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
     making =
         () ->
             new Relays(
-                loops,
+                new Lanes(loops, fairness),
                 sockets,
                 tunnels,
                 fairness,

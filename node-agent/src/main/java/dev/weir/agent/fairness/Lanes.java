@@ -1,0 +1,68 @@
+package dev.weir.agent.fairness;
+
+import io.netty.channel.EventLoop;
+import io.netty.channel.EventLoopGroup;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.LongSupplier;
+import java.util.function.ToIntFunction;
+
+/**
+ * Which event loops a pod's connections live on. On one loop pods take turns, and whoever comes
+ * while a neighbour has his waits until that has ended. Two loops are two threads, and between them
+ * the kernel decides: who has little to do has a processor at once. So no pod is on more than half
+ * of the loops, and there is always one that a busy pod is not on.
+ */
+public final class Lanes {
+  private final EventLoopGroup group;
+  private final List<EventLoop> loops;
+  private final ToIntFunction<EventLoop> load;
+  private final LongSupplier nanoClock;
+  private final AtomicInteger homes = new AtomicInteger();
+
+  public Lanes(EventLoopGroup group, Fairness fairness) {
+    this(group, loop -> fairness.turns(loop).load(), System::nanoTime);
+  }
+
+  /**
+   * @param load how busy a loop is, in thousandths
+   */
+  Lanes(EventLoopGroup group, ToIntFunction<EventLoop> load, LongSupplier nanoClock) {
+    List<EventLoop> all = new ArrayList<>();
+    // What an EventLoopGroup is made of is declared as something wider.
+    group.forEach(each -> all.add((EventLoop) each));
+    this.group = group;
+    this.loops = List.copyOf(all);
+    this.load = load;
+    this.nanoClock = nanoClock;
+  }
+
+  public EventLoopGroup group() {
+    return group;
+  }
+
+  /** Where a pod that comes is at home: not where the one before it is. */
+  public Home home(PodAccount account) {
+    int size = Math.max(1, loops.size() / 2);
+    int first = Math.floorMod(homes.getAndIncrement() * size, loops.size());
+    List<EventLoop> mine = new ArrayList<>(size);
+    for (int i = 0; i < size; i++) {
+      mine.add(loops.get((first + i) % loops.size()));
+    }
+    return new Home(this, account, mine);
+  }
+
+  List<EventLoop> loops() {
+    return loops;
+  }
+
+  /** How busy a loop is, in thousandths. */
+  int load(EventLoop loop) {
+    return load.applyAsInt(loop);
+  }
+
+  long clock() {
+    return nanoClock.getAsLong();
+  }
+}

@@ -1,0 +1,66 @@
+package dev.weir.agent.fairness;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class LoadTest {
+  private static final long MILLI = 1_000_000;
+
+  private final List<Boolean> changes = new ArrayList<>();
+  private long now;
+  private long cpu;
+  private final Load load = new Load(() -> this.cpu, 0);
+
+  /** For so long, rounds that take so much of a processor, and then pauses. */
+  private void run(long nanos, long roundNanos, long pauseNanos) {
+    long end = now + nanos;
+    while (now < end) {
+      now += roundNanos + pauseNanos;
+      cpu += roundNanos;
+      if (load.round(now)) {
+        changes.add(load.isBusy());
+      }
+    }
+  }
+
+  @Test
+  void aLoopThatHasLongRoundsIsBusyUntilItHadNoneForASecond() {
+    run(200 * MILLI, MILLI, 9 * MILLI);
+    assertThat(load.thousandths(now)).isBetween(80, 120);
+    assertThat(changes).isEmpty();
+    run(200 * MILLI, MILLI, 0);
+    assertThat(load.thousandths(now)).isBetween(980, 1000);
+    assertThat(changes).containsExactly(true);
+    run(700 * MILLI, MILLI, 9 * MILLI);
+    run(100 * MILLI, MILLI, 0);
+    run(700 * MILLI, MILLI, 9 * MILLI);
+    assertThat(changes).containsExactly(true);
+    run(500 * MILLI, MILLI, 9 * MILLI);
+    assertThat(changes).containsExactly(true, false);
+  }
+
+  @Test
+  void shortRoundsMakeNobodyWaitHoweverManyTheyAre() {
+    run(1000 * MILLI, Load.LONG_NANOS / 2, 0);
+    assertThat(load.thousandths(now)).isZero();
+    assertThat(changes).isEmpty();
+  }
+
+  @Test
+  void aLoopOfWhichNothingIsHeardSleeps() {
+    run(200 * MILLI, MILLI, 0);
+    assertThat(load.thousandths(now + Load.WINDOW_NANOS)).isPositive();
+    assertThat(load.thousandths(now + 10 * Load.WINDOW_NANOS)).isZero();
+  }
+
+  @Test
+  void afterALongSleepOneRoundMakesNobodyBusy() {
+    now += 1000 * MILLI;
+    run(1, MILLI, 0);
+    assertThat(changes).isEmpty();
+    assertThat(load.thousandths(now)).isLessThan(10);
+  }
+}
