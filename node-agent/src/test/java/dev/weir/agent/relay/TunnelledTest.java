@@ -59,10 +59,8 @@ final class TunnelledTest {
         .isNotInstanceOf(EOFException.class);
   }
 
-  private void assertRefused(Refusal reason) throws IOException {
-    try (SocketChannel client = pods.connect()) {
-      assertReset(client);
-    }
+  private void assertRefused(Refusal reason) {
+    pods.assertRefused();
     await().untilAsserted(() -> assertThat(pods.refused).containsKey(reason));
   }
 

@@ -1,6 +1,7 @@
 package dev.weir.agent.relay;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.authz.Authz;
@@ -39,6 +40,7 @@ import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.StandardProtocolFamily;
+import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
@@ -125,7 +127,7 @@ public final class TwoPods implements AutoCloseable {
     }
     Transport transport = Transport.named(transportName);
     Log log = new Logs(System.err, InstantSource.system(), Level.INFO).room("test");
-    loops = transport.loops(2, Thread.ofPlatform().name("loop-", 0).daemon().factory());
+    loops = transport.loops(4, Thread.ofPlatform().name("loop-", 0).daemon().factory());
     sockets = new PodSockets(transport, kernel.namespaces(), log).start();
     Mesh mesh =
         new Mesh() {
@@ -366,6 +368,20 @@ public final class TwoPods implements AutoCloseable {
     SocketChannel channel = unconnected(client, family);
     channel.connect(new InetSocketAddress(InetAddress.ofLiteral(loopback), 15001));
     return channel;
+  }
+
+  /**
+   * A client program's connection ends by a reset: of its first read, or of connect() where the
+   * agent was so quick.
+   */
+  void assertRefused() {
+    assertThatThrownBy(
+            () -> {
+              try (SocketChannel channel = connect()) {
+                throw new AssertionError("read " + channel.read(ByteBuffer.allocate(1)));
+              }
+            })
+        .isInstanceOf(IOException.class);
   }
 
   SocketChannel unconnected(Pod pod, StandardProtocolFamily family) {
