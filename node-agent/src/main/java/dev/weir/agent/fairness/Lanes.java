@@ -11,8 +11,9 @@ import java.util.function.ToIntFunction;
 /**
  * Which event loops a pod's connections live on. On one loop pods take turns, and whoever comes
  * while a neighbour has his waits until that has ended. Two loops are two threads, and between them
- * the kernel decides: who has little to do has a processor at once. So no pod is on more than half
- * of the loops, and there is always one that a busy pod is not on.
+ * the kernel decides: who has little to do has a processor at once. So a pod is at home on half of
+ * the loops at most, and one that becomes busy leaves the others to its neighbours. Connections
+ * that were made before a pod moved stay where they are.
  */
 public final class Lanes {
   private final EventLoopGroup group;
