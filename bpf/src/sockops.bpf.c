@@ -100,12 +100,21 @@ static __always_inline void sock_set(struct bpf_sock_ops *ctx, int level, int op
 		bpf_setsockopt(ctx, level, option, &value, sizeof(value));
 }
 
-/* What never leaves this machine has no wire to pace for, and BBR would wait for timers between its bursts. */
-static __always_inline void sock_unpaced(struct bpf_sock_ops *ctx)
+/*
+ * What never leaves this machine has no wire to pace for, and BBR would wait for timers between its bursts. Asked before the kernel
+ * starts the algorithm (tcp_init_transfer), so its name is what tells. A program that has chosen by itself keeps its choice.
+ */
+static __always_inline void sock_unpaced(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
+	struct inet_connection_sock *connection = (struct inet_connection_sock *)bpf_skc_to_tcp_sock(sk);
 	char reno[] = "reno";
+	char name[4] = {};
 
-	bpf_setsockopt(ctx, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno));
+	if (!connection || BPF_CORE_READ_BITFIELD_PROBED(connection, icsk_ca_setsockopt))
+		return;
+	BPF_CORE_READ_INTO(&name, connection, icsk_ca_ops, name);
+	if (name[0] == 'b' && name[1] == 'b' && name[2] == 'r')
+		bpf_setsockopt(ctx, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno));
 }
 
 /*
@@ -169,7 +178,7 @@ static __always_inline void join_end(struct bpf_sock_ops *ctx, struct bpf_sock *
 		sock_set(ctx, SOL_SOCKET, SO_RCVBUF, weir_joined_rcvbuf);
 	if (!sock_chose(tcp, SOCK_SNDBUF_LOCK))
 		sock_set(ctx, SOL_SOCKET, SO_SNDBUF, weir_joined_sndbuf);
-	sock_unpaced(ctx);
+	sock_unpaced(ctx, sk);
 	window_keep(ctx, tcp);
 	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 }
@@ -190,6 +199,8 @@ static __always_inline void active_established(struct bpf_sock_ops *ctx, struct 
 		if (!flow)
 			return;
 		flow->established_ns = bpf_ktime_get_ns();
+		if (socket->path == WEIR_PATH_DIRECT)
+			sock_unpaced(ctx, sk);
 		if (socket->path == WEIR_PATH_JOINED)
 			join_end(ctx, sk, &here, 1);
 		return;
@@ -197,7 +208,7 @@ static __always_inline void active_established(struct bpf_sock_ops *ctx, struct 
 	if (socket && socket->path != WEIR_PATH_AGENT)
 		return;
 	/* To the agent, or from the agent into the pod: over lo. */
-	sock_unpaced(ctx);
+	sock_unpaced(ctx, sk);
 	cookie = bpf_get_netns_cookie(ctx);
 	if (socket)
 		original_publish(ctx, socket, cookie, &here);
@@ -219,17 +230,21 @@ static __always_inline void passive_established(struct bpf_sock_ops *ctx, struct
 		return;
 	/* The agent's end of a captured connection, and the program's end of one that the agent delivers. */
 	if (ctx->local_port == WEIR_PORT_OUTBOUND || sk->mark == WEIR_MARK_DELIVER)
-		sock_unpaced(ctx);
-	if (!pod_may_join(pod))
-		return;
+		sock_unpaced(ctx, sk);
 	tuple_from_here(ctx, &here);
 	tuple_reverse(&here, &there);
 	flow = bpf_map_lookup_elem(&weir_flows, &there);
 	if (flow) {
-		if (flow->path == WEIR_PATH_JOINED && flow->dst_pod == pod->pod)
+		if (flow->dst_pod != pod->pod)
+			return;
+		if (flow->path == WEIR_PATH_DIRECT)
+			sock_unpaced(ctx, sk);
+		if (flow->path == WEIR_PATH_JOINED && pod_may_join(pod))
 			join_end(ctx, sk, &here, 2);
 		return;
 	}
+	if (!pod_may_join(pod))
+		return;
 	/* In the pod: a program at the agent's listener, or the agent at the program's. The client has announced itself. */
 	here.scope = (__u32)cookie;
 	there.scope = (__u32)cookie;

@@ -3,7 +3,9 @@ package dev.weir.bpf;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
+import dev.weir.ffi.Fd;
 import dev.weir.testing.NeedsKernel;
 import java.io.IOException;
 import java.net.ConnectException;
@@ -15,6 +17,8 @@ import java.nio.ByteBuffer;
 import java.nio.channels.DatagramChannel;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -139,6 +143,37 @@ class PodsTest {
     assertThat(flow.destinationPod()).isEqualTo(TestPods.SERVER);
     assertThat(flow.establishedNanos()).isGreaterThanOrEqualTo(flow.openedNanos());
     assertThat(pods.loaded.drops()).isEmpty();
+  }
+
+  @Test
+  void aDirectConnectionIsNotPacedUnlessItsProgramChoseTo() throws IOException {
+    Path known = Path.of("/proc/sys/net/ipv4/tcp_available_congestion_control");
+    assumeThat(Files.readString(known)).as("this kernel has BBR loaded").contains("bbr");
+    for (Fd netns : List.of(pods.client, pods.server)) {
+      TestPods.within(
+          netns,
+          () -> Files.writeString(Path.of("/proc/sys/net/ipv4/tcp_congestion_control"), "bbr"));
+    }
+    ServerSocketChannel listener = pods.listen(pods.server, TestPods.SERVER4, PORT);
+    clientsAgent(TestPods.SERVER4);
+    pods.agentInbound(pods.server);
+    SocketChannel outside = pods.connect(pods.client, TestPods.SERVER4, PORT);
+    assertThat(TestPods.congestion(TestPods.socket(pods.client, portOf(outside)))).isEqualTo("bbr");
+    pods.accept(listener);
+    pods.enrolClient(0).enrolServer(0);
+    pods.loaded.allow(TestPods.CLIENT, TestPods.SERVER, PORT, true);
+    SocketChannel socket = pods.connect(pods.client, TestPods.SERVER4, PORT);
+    pods.accept(listener);
+    int port = portOf(socket);
+    assertThat(TestPods.congestion(TestPods.socket(pods.client, port))).isEqualTo("reno");
+    assertThat(TestPods.congestion(TestPods.socketFrom(pods.server, port))).isEqualTo("reno");
+    try (Fd chosen = pods.connectWith("bbr", pods.client, TestPods.SERVER4, PORT)) {
+      assertThat(TestPods.congestion(chosen)).isEqualTo("bbr");
+    }
+  }
+
+  private static int portOf(SocketChannel socket) throws IOException {
+    return ((InetSocketAddress) socket.getLocalAddress()).getPort();
   }
 
   private Layouts.Flow onlyFlow() {

@@ -17,6 +17,7 @@ import java.net.StandardProtocolFamily;
 import java.nio.channels.DatagramChannel;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -213,6 +214,29 @@ final class TestPods implements AutoCloseable {
         () -> ServerSocketChannel.open(family(address)).bind(new InetSocketAddress(address, port)));
   }
 
+  /** A program's socket that chose its congestion control by itself; the caller closes it. */
+  Fd connectWith(String congestion, Fd netns, InetAddress address, int port) {
+    Fd socket = within(netns, () -> KERNEL.sockets().open(AF_INET, SOCK_STREAM, 0));
+    KERNEL
+        .sockets()
+        .setOption(socket, SOL_TCP, TCP_CONGESTION, congestion.getBytes(StandardCharsets.US_ASCII));
+    KERNEL.sockets().connect(socket, new InetSocketAddress(address, port));
+    return socket;
+  }
+
+  /** Its congestion control. */
+  static String congestion(TcpSocket socket) throws IOException {
+    return name(option(socket, SOL_TCP, TCP_CONGESTION, CONGESTION_NAME));
+  }
+
+  static String congestion(Fd socket) {
+    return name(KERNEL.sockets().option(socket, SOL_TCP, TCP_CONGESTION, CONGESTION_NAME));
+  }
+
+  private static String name(byte[] padded) {
+    return new String(padded, StandardCharsets.US_ASCII).replace("\0", "");
+  }
+
   SocketChannel connect(Fd netns, InetAddress address, int port) throws IOException {
     return connect(netns, family(address), address, port);
   }
@@ -266,6 +290,10 @@ final class TestPods implements AutoCloseable {
 
   /** getsockopt on a socket that java.nio holds: its descriptor is found by inode. */
   static byte[] option(TcpSocket socket, int name, int bytes) throws IOException {
+    return option(socket, SOL_SOCKET, name, bytes);
+  }
+
+  static byte[] option(TcpSocket socket, int level, int name, int bytes) throws IOException {
     String link = "socket:[%d]".formatted(socket.inode());
     try (var open = Files.list(Path.of("/proc/self/fd"))) {
       int number =
@@ -281,11 +309,16 @@ final class TestPods implements AutoCloseable {
               .findFirst()
               .orElseThrow();
       // Never closed: java.nio owns the descriptor.
-      return KERNEL.sockets().option(KERNEL.sockets().adopt(number), SOL_SOCKET, name, bytes);
+      return KERNEL.sockets().option(KERNEL.sockets().adopt(number), level, name, bytes);
     }
   }
 
   private static final int SOL_SOCKET = 1;
+  private static final int SOL_TCP = 6;
+  private static final int TCP_CONGESTION = 13;
+  private static final int CONGESTION_NAME = 16;
+  private static final int AF_INET = 2;
+  private static final int SOCK_STREAM = 1;
 
   static void await(String what, BooleanSupplier condition) {
     long deadline = System.nanoTime() + 10_000_000_000L;

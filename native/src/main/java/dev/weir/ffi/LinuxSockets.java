@@ -228,6 +228,11 @@ final class LinuxSockets implements Sockets {
   }
 
   @Override
+  public Pipe pipe(int bytes) {
+    return LinuxPipe.open(calls, memory, bytes);
+  }
+
+  @Override
   public Packets connectPackets(Path socketFile, Duration timeout) {
     int number = socket(AF_UNIX, SOCK_SEQPACKET, 0);
     try {

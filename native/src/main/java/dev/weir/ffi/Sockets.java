@@ -31,6 +31,9 @@ public interface Sockets {
   /** Tells of bytes that come, not of bytes that are there: EPOLLIN with EPOLLET. */
   EdgeWatch watchEdges(Fd socket);
 
+  /** A pipe with room for so many bytes, or fewer where the machine allows no more. */
+  Pipe pipe(int bytes);
+
   /** A connected SOCK_SEQPACKET Unix socket, as ZDS speaks over. */
   Packets connectPackets(Path socketFile, Duration timeout);
 

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.weir.testing.NeedsKernel;
+import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -18,6 +19,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Objects;
+import java.util.Random;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +36,7 @@ class SocketsContractTest {
   private static final int AF_INET = 2;
   private static final int AF_INET6 = 10;
   private static final int SOCK_STREAM = 1;
+  private static final int SOCK_NONBLOCK = 0x800;
   private static final int MSG_PEEK = 2;
   private static final int SOL_SOCKET = 1;
   private static final int SO_MARK = 36;
@@ -352,6 +355,137 @@ class SocketsContractTest {
         .isInstanceOf(KernelException.class)
         .hasMessageContaining("close: EBADF");
     assertThatThrownBy(() -> sockets.adopt(-1)).isInstanceOf(IllegalArgumentException.class);
+  }
+
+  @Test
+  void whatASocketReceivedGoesOnThroughAPipe() throws Exception {
+    byte[] sent = new byte[200_000];
+    new Random(7).nextBytes(sent);
+    try (Ends from = new Ends();
+        Ends to = new Ends();
+        Pipe pipe = sockets().pipe(64 * 1024)) {
+      assertThat(pipe.fill(from.number(), 1000)).as("nothing came yet").isZero();
+      FutureTask<Void> sending =
+          new FutureTask<>(() -> {
+            from.program.getOutputStream().write(sent);
+            from.program.shutdownOutput();
+            return null;
+          });
+      FutureTask<byte[]> reading =
+          new FutureTask<>(() -> to.program.getInputStream().readNBytes(sent.length));
+      Thread.ofVirtual().start(sending);
+      Thread.ofVirtual().start(reading);
+      long deadline = System.nanoTime() + SOON.toNanos();
+      while (!reading.isDone()) {
+        assertThat(System.nanoTime()).isLessThan(deadline);
+        for (int held = pipe.fill(from.number(), 50_000); held > 0; ) {
+          held -= pipe.drain(to.number(), held);
+        }
+      }
+      assertThat(reading.get()).isEqualTo(sent);
+      sending.get(5, TimeUnit.SECONDS);
+      assertThat(pipe.fill(from.number(), 1000)).as("at the end").isZero();
+    }
+  }
+
+  @Test
+  void aSocketThatIsFullLeavesTheRestInThePipe() throws Exception {
+    try (Ends from = new Ends();
+        Ends to = new Ends();
+        Pipe pipe = sockets().pipe(1 << 20)) {
+      Thread sending =
+          Thread.ofVirtual()
+              .start(() -> {
+                try {
+                  byte[] block = new byte[1 << 16];
+                  while (true) {
+                    from.program.getOutputStream().write(block);
+                  }
+                } catch (IOException e) {
+                  // The test has ended.
+                  return;
+                }
+              });
+      long filled = 0;
+      long drained = 0;
+      long deadline = System.nanoTime() + SOON.toNanos();
+      boolean full = false;
+      while (!full) {
+        assertThat(System.nanoTime()).isLessThan(deadline);
+        filled += pipe.fill(from.number(), 1 << 20);
+        int now;
+        do {
+          now = filled == drained ? 0 : pipe.drain(to.number(), 1 << 20);
+          drained += now;
+          full = now == 0 && filled > drained;
+        } while (now > 0);
+      }
+      to.program.getInputStream().skipNBytes(drained);
+      assertThat(pipe.drain(to.number(), 1 << 20)).as("with room again").isPositive();
+      from.program.close();
+      sending.join(SOON);
+    }
+  }
+
+  @Test
+  void aResetIsAnErrorOfThePipe() throws Exception {
+    try (Ends from = new Ends();
+        Pipe pipe = sockets().pipe(64 * 1024)) {
+      from.program.setSoLinger(true, 0);
+      from.program.close();
+      long deadline = System.nanoTime() + SOON.toNanos();
+      assertThatThrownBy(
+              () -> {
+                while (pipe.fill(from.number(), 1000) == 0) {
+                  assertThat(System.nanoTime()).isLessThan(deadline);
+                }
+              })
+          .isInstanceOf(KernelException.class)
+          .hasMessageContaining("ECONNRESET");
+    }
+  }
+
+  @Test
+  void aClosedPipeLeavesNoDescriptor() throws Exception {
+    sockets().pipe(1 << 16).close();
+    long before = openDescriptors();
+    for (int i = 0; i < 100; i++) {
+      sockets().pipe(1 << 16).close();
+    }
+    assertThat(openDescriptors()).isLessThan(before + 50);
+  }
+
+  /**
+   * A program's socket, and the other end of its connection as a descriptor that does not block.
+   */
+  private final class Ends implements AutoCloseable {
+    final Socket program;
+    private final Fd other;
+
+    Ends() throws IOException {
+      try (ServerSocket listener = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+        other = sockets().open(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        try {
+          sockets()
+              .connect(
+                  other,
+                  (InetSocketAddress) Objects.requireNonNull(listener.getLocalSocketAddress()));
+        } catch (KernelException e) {
+          assertThat(e).hasMessageContaining("EINPROGRESS");
+        }
+        program = listener.accept();
+      }
+    }
+
+    int number() {
+      return other.number();
+    }
+
+    @Override
+    public void close() throws IOException {
+      program.close();
+      other.close();
+    }
   }
 
   private static Sockets.Packet received(Sockets.Packets from) {

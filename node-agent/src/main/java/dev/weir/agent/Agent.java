@@ -176,6 +176,7 @@ final class Agent implements AutoCloseable {
       telemetry.add(tunnels);
       this.relays =
           new Relays(
+              options.node(),
               new Lanes(loops, fairness),
               sockets,
               tunnels,
@@ -187,7 +188,8 @@ final class Agent implements AutoCloseable {
               authz,
               telemetry,
               telemetry,
-              Tuning.standard(transport, ByteBufAllocator.DEFAULT),
+              Tuning.standard(
+                  transport, ByteBufAllocator.DEFAULT, kernel.sockets(), capture.joinedSockets()),
               logs.room("relay"));
       PodDns dns =
           new PodDns(

@@ -81,6 +81,8 @@ public interface Capture extends AutoCloseable {
 
   Originals originals();
 
+  JoinedSockets joinedSockets();
+
   Verdicts verdicts();
 
   ServiceTable services();

@@ -33,6 +33,7 @@ final class KernelCapture implements Capture {
   private final KernelState state;
   private final PodBook book = new PodBook();
   private final Heartbeat heartbeat;
+  private final KernelJoinedSockets joinedSockets;
   private final KernelOriginals originals;
   private final KernelServices services;
   private final KernelVerdicts verdicts;
@@ -64,6 +65,7 @@ final class KernelCapture implements Capture {
                 handOver();
               }
             });
+    this.joinedSockets = new KernelJoinedSockets(state.map(Programs.JOINABLE));
     this.originals = new KernelOriginals(state.map(Programs.ORIGINALS));
     this.services =
         new KernelServices(
@@ -269,6 +271,11 @@ final class KernelCapture implements Capture {
   @Override
   public Originals originals() {
     return originals;
+  }
+
+  @Override
+  public JoinedSockets joinedSockets() {
+    return joinedSockets;
   }
 
   @Override

@@ -62,8 +62,9 @@ final class MemoryWatch implements AutoCloseable {
   }
 
   /**
-   * All that pods hold is pinned in the allocator. As long as that is well below what one pod may
-   * hold, to ask each of 10,000 idle connections is for readers of the accounts alone.
+   * All that pods hold is pinned in the allocator, but for what is in the kernel's pipes, which are
+   * few. As long as that is well below what one pod may hold, to ask each of 10,000 idle
+   * connections is for readers of the accounts alone.
    */
   private boolean mayMatter() {
     return pinnedBytes.getAsLong() > limits.podBufferBytes() / 4

@@ -13,6 +13,7 @@ import dev.weir.agent.telemetry.Party;
 import dev.weir.agent.telemetry.Path;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Reporter;
+import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.agent.tunnel.ErrorCode;
 import dev.weir.agent.tunnel.PodTunnels;
@@ -289,6 +290,9 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
       return;
     }
     relays.tuning().server(server, route.hasNext());
+    if (into == null && relays.isOnThisNode(target.getAddress())) {
+      PodSockets.unpaced(server);
+    }
     ChannelFuture registered = loop.register(server);
     if (registered.isDone()) {
       connect(registered, server);
@@ -352,7 +356,7 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     }
     // Before channelActive, which follows this listener and begins to read.
     join(relay -> {
-      SocketEnd end = new SocketEnd(relay, server, false, relays.tuning().forgetsEnded());
+      SocketEnd end = new SocketEnd(relay, server, false, relays.tuning());
       end.join();
       InetSocketAddress called = introducedTo;
       if (called != null) {

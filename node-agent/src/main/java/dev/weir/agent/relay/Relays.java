@@ -56,6 +56,7 @@ public final class Relays implements PodListener {
 
   private static final long STOP_LISTENING_MILLIS = 1_000;
 
+  private final String node;
   private final Lanes lanes;
   private final PodSockets sockets;
   private final Tunnels tunnels;
@@ -77,7 +78,11 @@ public final class Relays implements PodListener {
   /** Pods without listeners whose connections go on, until they end or the pod is deleted. */
   private final Map<Integer, PodRelays> leaving = new ConcurrentHashMap<>();
 
+  /**
+   * @param node this one's name, as workloads have it
+   */
   public Relays(
+      String node,
       Lanes lanes,
       PodSockets sockets,
       Tunnels tunnels,
@@ -91,6 +96,7 @@ public final class Relays implements PodListener {
       Refusals refusals,
       Tuning tuning,
       Log log) {
+    this.node = node;
     this.lanes = lanes;
     this.sockets = sockets;
     this.tunnels = tunnels;
@@ -447,6 +453,12 @@ public final class Relays implements PodListener {
 
   MeshView view() {
     return mesh.current();
+  }
+
+  /** Whether a pod has this address, in the mesh or not, and what is sent to it meets no wire. */
+  boolean isOnThisNode(InetAddress address) {
+    Workload workload = view().workload(address);
+    return workload != null && workload.node().equals(node);
   }
 
   Tuning tuning() {

@@ -1,6 +1,8 @@
 package dev.weir.agent.relay;
 
 import dev.weir.agent.fairness.Turnstile;
+import dev.weir.agent.transport.PipedBytes;
+import dev.weir.ffi.KernelException;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelException;
@@ -43,8 +45,12 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   private final Relay relay;
   private final SocketChannel channel;
   private final boolean client;
-  private final boolean forgetsEnded;
+  private final Tuning tuning;
   private final Turnstile turnstile;
+
+  /** Null where what is read is always copied. */
+  private @Nullable Splicing splicing;
+
   private boolean inputEnded;
   private boolean outputEnding;
   private boolean outputEnded;
@@ -60,8 +66,8 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   /** The next look at a socket whose FIN came; null where none is due. */
   private @Nullable Future<?> nextWatch;
 
-  SocketEnd(Relay relay, SocketChannel channel, boolean client, boolean forgetsEnded) {
-    this.forgetsEnded = forgetsEnded;
+  SocketEnd(Relay relay, SocketChannel channel, boolean client, Tuning tuning) {
+    this.tuning = tuning;
     this.relay = relay;
     this.channel = channel;
     this.client = client;
@@ -70,6 +76,9 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
 
   /** Takes its place in the channel's pipeline. */
   void join() {
+    if (peer() instanceof SocketEnd to) {
+      splicing = tuning.splice(channel, to.channel);
+    }
     channel.pipeline().addLast(turnstile, this);
   }
 
@@ -81,10 +90,49 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   public void channelRead(ChannelHandlerContext context, Object message) {
     ByteBuf bytes = (ByteBuf) message;
     int count = bytes.readableBytes();
+    boolean full = !bytes.isWritable();
     if (peer().write(bytes)) {
       relay.read(client, count);
       unflushed = true;
+      Splicing way = splicing;
+      if (full && way != null && way.follows(count)) {
+        splice(way, (SocketEnd) peer());
+      }
     }
+  }
+
+  /** What was read is only the first of it: the rest goes to the peer through a pipe. */
+  private void splice(Splicing way, SocketEnd to) {
+    unflushed = false;
+    to.flush();
+    if (!channel.isOpen() || !to.takesAtOnce()) {
+      return;
+    }
+    PipedBytes rest;
+    try {
+      rest = way.move();
+    } catch (KernelException e) {
+      // The socket's error, which the kernel tells once: a read would now find a clean end.
+      failed = true;
+      relay.abort();
+      return;
+    }
+    if (rest != null) {
+      relay.read(client, (int) rest.count());
+      to.channel.write(rest, to.channel.unsafe().voidPromise());
+      to.channel.flush();
+      way.written(rest, to.takesAtOnce());
+    }
+  }
+
+  private boolean takesAtOnce() {
+    return channel.isOpen() && !outputBroken && !outputEnding && hasWrittenAll(channel);
+  }
+
+  /** Whether the kernel has taken all that was flushed. */
+  static boolean hasWrittenAll(SocketChannel channel) {
+    ChannelOutboundBuffer unwritten = channel.unsafe().outboundBuffer();
+    return unwritten == null || unwritten.isEmpty();
   }
 
   @Override
@@ -94,14 +142,9 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
       return false;
     }
     // The unsafe promise tells nobody: a failed write shows as ChannelOutputShutdownEvent.
-    channel.write(waits() ? compact(bytes) : bytes, channel.unsafe().voidPromise());
+    // Where the kernel has not taken all so far, who reads is slower than who sends.
+    channel.write(hasWrittenAll(channel) ? bytes : compact(bytes), channel.unsafe().voidPromise());
     return true;
-  }
-
-  /** Whether the kernel has not taken all that was flushed: who reads is slower than who sends. */
-  private boolean waits() {
-    ChannelOutboundBuffer unwritten = channel.unsafe().outboundBuffer();
-    return unwritten != null && !unwritten.isEmpty();
   }
 
   /**
@@ -176,7 +219,7 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   @Override
   public void flush() {
     ChannelOutboundBuffer pending = channel.unsafe().outboundBuffer();
-    if (!inputEnded || !forgetsEnded || pending == null || !pending.isEmpty()) {
+    if (!inputEnded || !tuning.forgetsEnded() || pending == null || !pending.isEmpty()) {
       channel.flush();
     } else if (!reviving) {
       reviving = true;

@@ -15,6 +15,8 @@ import io.netty.channel.unix.Socket;
 import io.netty.channel.unix.UnixChannel;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
@@ -45,6 +47,9 @@ public final class PodSockets implements AutoCloseable {
 
   // The kernel caps it at net.core.somaxconn of the pod's namespace, 4096 unless told.
   private static final int BACKLOG = 4096;
+
+  private static final ByteBuffer RENO =
+      ByteBuffer.wrap("reno".getBytes(StandardCharsets.US_ASCII)).asReadOnlyBuffer();
 
   private static final int MAX_ORDERS = 8192;
   private static final long WAIT_SECONDS = 5;
@@ -190,6 +195,15 @@ public final class PodSockets implements AutoCloseable {
       socket.unsafe().closeForcibly();
       throw e;
     }
+  }
+
+  /**
+   * For a socket whose other end is on this node, before it connects: there is no wire to pace for,
+   * and BBR, where that is the node's default, would wait for timers. Reno is built into every
+   * kernel.
+   */
+  public static void unpaced(SocketChannel socket) {
+    set(socket, SocketOptions.CONGESTION, RENO.duplicate());
   }
 
   private static void configure(Channel channel) {

@@ -2,6 +2,8 @@ package dev.weir.agent.transport;
 
 import io.netty.channel.ChannelOption;
 import io.netty.channel.unix.IntegerUnixChannelOption;
+import io.netty.channel.unix.RawUnixChannelOption;
+import java.nio.ByteBuffer;
 
 /** Options by number, since the two transports give the same kernel option different constants. */
 final class SocketOptions {
@@ -29,6 +31,8 @@ final class SocketOptions {
       new IntegerUnixChannelOption("TCP_KEEPCNT", SOL_TCP, 6);
   static final ChannelOption<Integer> WINDOW_CLAMP =
       new IntegerUnixChannelOption("TCP_WINDOW_CLAMP", SOL_TCP, 10);
+  static final ChannelOption<ByteBuffer> CONGESTION =
+      new RawUnixChannelOption("TCP_CONGESTION", SOL_TCP, 13, Integer.BYTES);
 
   private SocketOptions() {}
 }

@@ -36,6 +36,7 @@ import java.util.concurrent.ThreadFactory;
  *     for good, so that a later full send buffer is an error (EpollIoHandler of Netty 4.2.18 does
  *     EPOLL_CTL_DEL at "no interest" and EPOLL_CTL_MOD afterwards: ENOENT). Registering the channel
  *     again before it is written to helps
+ * @param splices whether channels write {@link PipedBytes}
  */
 public record Transport(
     String name,
@@ -44,7 +45,8 @@ public record Transport(
     ChannelFactory<ServerSocketChannel> listeners,
     ChannelFactory<DatagramChannel> datagrams,
     ChannelFactory<ServerDomainSocketChannel> domainListeners,
-    boolean forgetsEnded) {
+    boolean forgetsEnded,
+    boolean splices) {
 
   public static final String AUTO = "auto";
   public static final String EPOLL = "epoll";
@@ -88,6 +90,7 @@ public record Transport(
         EpollServerSocketChannel::new,
         EpollDatagramChannel::new,
         EpollServerDomainSocketChannel::new,
+        true,
         true);
   }
 
@@ -102,6 +105,8 @@ public record Transport(
         IoUringServerSocketChannel::new,
         IoUringDatagramChannel::new,
         IoUringServerDomainSocketChannel::new,
+        false,
+        // It would call transferTo in a worker of the ring's or not at all.
         false);
   }
 

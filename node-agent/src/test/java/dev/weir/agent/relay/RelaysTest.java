@@ -89,7 +89,7 @@ final class RelaysTest {
     }
   }
 
-  private static void reset(SocketChannel channel) throws IOException {
+  static void reset(SocketChannel channel) throws IOException {
     channel.setOption(StandardSocketOptions.SO_LINGER, 0);
     channel.close();
   }
@@ -247,6 +247,7 @@ final class RelaysTest {
 
   @Test
   void aClientThatHasEndedMayReadTheAnswerLate() throws Exception {
+    pods.fairness.start();
     try (ServerSocketChannel listener = pods.listen();
         SocketChannel client = pods.connect();
         SocketChannel server = listener.accept()) {
@@ -254,9 +255,7 @@ final class RelaysTest {
       assertThat(receiveToEnd(server)).isZero();
       CompletableFuture<Void> sending = async(() -> sendMany(server, 64L * MIB));
       // Every buffer on the way is full: the agent must be woken again by a half-closed socket.
-      await()
-          .atMost(Duration.ofSeconds(5))
-          .until(() -> pods.allocator.pinnedDirectMemory() > 32 * 1024);
+      await().atMost(Duration.ofSeconds(5)).until(() -> pods.buffered() > 32 * 1024);
       assertThat(sending).isNotDone();
       sending.thenRun(() -> close(server));
       assertThat(receiveToEnd(client)).isEqualTo(64L * MIB);
@@ -266,6 +265,7 @@ final class RelaysTest {
 
   @Test
   void anEndBehindAFullPipeArrivesAfterAllOfIt() throws Exception {
+    pods.fairness.start();
     try (ServerSocketChannel listener = pods.listen();
         SocketChannel client = pods.connect();
         SocketChannel server = listener.accept()) {
@@ -274,9 +274,7 @@ final class RelaysTest {
             sendMany(client, 24L * MIB);
             client.shutdownOutput();
           });
-      await()
-          .atMost(Duration.ofSeconds(5))
-          .until(() -> pods.allocator.pinnedDirectMemory() > 32 * 1024);
+      await().atMost(Duration.ofSeconds(5)).until(() -> pods.buffered() > 32 * 1024);
       assertThat(receiveToEnd(server)).isEqualTo(24L * MIB);
       sending.get(10, TimeUnit.SECONDS);
       send(server, "got it");

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.authz.Authz;
+import dev.weir.agent.capture.JoinedSockets;
 import dev.weir.agent.capture.Original;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.capture.Verdicts;
@@ -14,6 +15,7 @@ import dev.weir.agent.fairness.Fairness;
 import dev.weir.agent.fairness.Lanes;
 import dev.weir.agent.fairness.Limits;
 import dev.weir.agent.fairness.Pace;
+import dev.weir.agent.fairness.PodUsage;
 import dev.weir.agent.identity.TestIdentities;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Log;
@@ -85,6 +87,9 @@ public final class TwoPods implements AutoCloseable {
 
   /** Whether the server's pod is known as one of this node. */
   volatile boolean sameNode;
+
+  /** Which sockets count as joined with a program's. */
+  volatile JoinedSockets joined = cookie -> false;
 
   /** Who is certified as whom, where the pods talk through tunnels. */
   final TestIdentities identities = new TestIdentities();
@@ -164,12 +169,14 @@ public final class TwoPods implements AutoCloseable {
             InstantSource.system(),
             AccessLog.Mode.FAILURES,
             AccessLog.Format.TEXT);
-    Tuning standard = Tuning.standard(transport, allocator);
+    Tuning standard =
+        Tuning.standard(transport, allocator, kernel.sockets(), cookie -> joined.contains(cookie));
     fairness = new Fairness(limits, allocator::pinnedDirectMemory, Pace.STEADY, log);
     tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
     making =
         () ->
             new Relays(
+                "node-1",
                 new Lanes(loops, fairness),
                 sockets,
                 tunnels,
@@ -187,7 +194,8 @@ public final class TwoPods implements AutoCloseable {
                     standard.unwritten(),
                     connectNext,
                     connectLast,
-                    standard.forgetsEnded()),
+                    standard.forgetsEnded(),
+                    standard.splicing()),
                 log);
     relays = making.get();
     relays.enrolled(client);
@@ -382,6 +390,11 @@ public final class TwoPods implements AutoCloseable {
               }
             })
         .isInstanceOf(IOException.class);
+  }
+
+  /** Bytes that wait in the agent, or in the kernel for it, when the watch looked last. */
+  long buffered() {
+    return fairness.usage().stream().mapToLong(PodUsage::buffered).sum();
   }
 
   SocketChannel unconnected(Pod pod, StandardProtocolFamily family) {
