@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import java.util.function.ToLongFunction;
@@ -22,6 +23,7 @@ public final class Fairness implements MetricSource, AutoCloseable {
   private final Pace pace;
   private final MemoryWatch watch;
   private final Map<EventLoop, Turns> turns = new ConcurrentHashMap<>();
+  private final List<Load> loads = new CopyOnWriteArrayList<>();
   private final LoopTimes times = LoopTimes.ofThisProcess();
   private final Map<EventLoop, Long> hadBefore = new HashMap<>();
   private final Set<PodAccount> accounts = ConcurrentHashMap.newKeySet();
@@ -62,7 +64,7 @@ public final class Fairness implements MetricSource, AutoCloseable {
   }
 
   Turns turns(EventLoop loop) {
-    return turns.computeIfAbsent(loop, each -> Turns.of(each, pace));
+    return turns.computeIfAbsent(loop, each -> Turns.of(each, pace, loads));
   }
 
   boolean isTight() {

@@ -1,5 +1,6 @@
 package dev.weir.agent.fairness;
 
+import java.util.List;
 import java.util.function.LongSupplier;
 
 /**
@@ -19,6 +20,13 @@ final class Load {
    */
   static final long LONG_NANOS = 100_000;
 
+  /**
+   * Longer rounds are nobody's who has little to do, on any machine. Between {@link #LONG_NANOS}
+   * and this it is relative, since a machine that is slow for a while makes all rounds longer: they
+   * are long beside a loop whose rounds are not half as long, and where there is none nobody waits.
+   */
+  static final long LONG_ANYWHERE_NANOS = 160_000;
+
   static final int BUSY = 180;
 
   /**
@@ -31,21 +39,29 @@ final class Load {
   private static final long STALE_NANOS = 4 * WINDOW_NANOS;
 
   private final LongSupplier cpuNanos;
+  private final List<Load> all;
   private long windowBegan;
   private long cpuBefore;
   private int rounds;
+  private boolean begun;
   private boolean busy;
   private long lastBusy;
   private volatile int thousandths;
   private volatile long measured;
 
+  /** What a round took on average. */
+  private volatile long roundNanos;
+
   /**
    * @param cpuNanos how long the loop's thread has had a processor; asked on it
+   * @param all the loads of this agent's loops, of which this one is another
    */
-  Load(LongSupplier cpuNanos, long now) {
+  Load(LongSupplier cpuNanos, long now, List<Load> all) {
     this.cpuNanos = cpuNanos;
+    this.all = all;
     this.windowBegan = now;
     this.measured = now;
+    all.add(this);
   }
 
   /**
@@ -60,12 +76,16 @@ final class Load {
       return false;
     }
     long cpu = cpuNanos.getAsLong();
-    long worked = cpu - cpuBefore;
-    int now = worked / rounds < LONG_NANOS ? 0 : (int) Math.min(1000, worked * 1000 / window);
+    // What the thread did before its first round was to start.
+    long worked = begun ? cpu - cpuBefore : 0;
+    long average = worked / rounds;
+    int now = areLong(average, ended) ? (int) Math.min(1000, worked * 1000 / window) : 0;
+    begun = true;
     cpuBefore = cpu;
     rounds = 0;
     windowBegan = ended;
     thousandths = now;
+    roundNanos = average;
     measured = ended;
     boolean before = busy;
     if (now >= BUSY) {
@@ -75,6 +95,19 @@ final class Load {
       busy = false;
     }
     return busy != before;
+  }
+
+  private boolean areLong(long average, long now) {
+    if (average < LONG_NANOS || average >= LONG_ANYWHERE_NANOS) {
+      return average >= LONG_NANOS;
+    }
+    for (Load each : all) {
+      long other = each.roundNanos;
+      if (other > 0 && other <= average / 2 && now - each.measured <= STALE_NANOS) {
+        return true;
+      }
+    }
+    return false;
   }
 
   boolean isBusy() {

@@ -3,6 +3,7 @@ package dev.weir.agent.fairness;
 import io.netty.channel.EventLoop;
 import io.netty.channel.SingleThreadEventLoop;
 import java.util.ArrayDeque;
+import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.BooleanSupplier;
@@ -60,6 +61,7 @@ final class Turns {
    * @param afterThisRound runs a task when the round is over, before the next one
    * @param giveWay lets another thread have the processor, after a round that took long
    * @param ending whether the loop may have no further round
+   * @param loads of all loops
    */
   Turns(
       LongSupplier nanoClock,
@@ -67,17 +69,18 @@ final class Turns {
       Executor afterThisRound,
       Runnable giveWay,
       BooleanSupplier ending,
-      Pace pace) {
+      Pace pace,
+      List<Load> loads) {
     this.nanoClock = nanoClock;
     this.now = now;
     this.afterThisRound = afterThisRound;
     this.giveWay = giveWay;
     this.ending = ending;
     this.pace = pace;
-    this.load = new Load(pace::cpuNanos, nanoClock.getAsLong());
+    this.load = new Load(pace::cpuNanos, nanoClock.getAsLong(), loads);
   }
 
-  static Turns of(EventLoop loop, Pace pace) {
+  static Turns of(EventLoop loop, Pace pace, List<Load> loads) {
     return new Turns(
         System::nanoTime,
         loop,
@@ -86,7 +89,8 @@ final class Turns {
         Turns::letOthersRun,
         // Set before the last tasks are run; none is taken afterwards (SingleThreadEventExecutor).
         loop::isShuttingDown,
-        pace);
+        pace,
+        loads);
   }
 
   /**

@@ -23,7 +23,13 @@ final class Bench {
   final List<Boolean> paces = new ArrayList<>();
   final Turns turns =
       new Turns(
-          () -> this.nanos, tasks::add, tail::add, () -> gaveWay++, () -> false, new NotedPace());
+          () -> this.nanos,
+          tasks::add,
+          tail::add,
+          () -> gaveWay++,
+          () -> false,
+          new NotedPace(),
+          new ArrayList<>());
   final Fairness fairness;
   long nanos = 1_000_000_000;
   private long worked;

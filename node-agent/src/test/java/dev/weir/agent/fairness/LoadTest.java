@@ -12,7 +12,8 @@ class LoadTest {
   private final List<Boolean> changes = new ArrayList<>();
   private long now;
   private long cpu;
-  private final Load load = new Load(() -> this.cpu, 0);
+  private final List<Load> all = new ArrayList<>();
+  private final Load load = new Load(() -> this.cpu, 0, all);
 
   /** For so long, rounds that take so much of a processor, and then pauses. */
   private void run(long nanos, long roundNanos, long pauseNanos) {
@@ -47,6 +48,30 @@ class LoadTest {
     run(1000 * MILLI, Load.LONG_NANOS / 2, 0);
     assertThat(load.thousandths(now)).isZero();
     assertThat(changes).isEmpty();
+  }
+
+  @Test
+  void whatAThreadDidBeforeItsFirstRoundsMakesItNotBusy() {
+    cpu = 1000 * MILLI;
+    run(200 * MILLI, MILLI / 20, MILLI / 20);
+    assertThat(changes).isEmpty();
+  }
+
+  @Test
+  void onASlowMachineTheLongerRoundsAreTheBusyOnes() {
+    long middling = (Load.LONG_NANOS + Load.LONG_ANYWHERE_NANOS) / 2;
+    run(500 * MILLI, middling, 0);
+    assertThat(changes).as("with nobody to wait for it").isEmpty();
+    long[] otherCpu = {0};
+    Load other = new Load(() -> otherCpu[0], now, all);
+    long end = now + 150 * MILLI;
+    for (long at = now; at < end; at += middling) {
+      otherCpu[0] += middling / 3;
+      other.round(at);
+    }
+    run(150 * MILLI, middling, 0);
+    assertThat(changes).as("beside shorter ones").containsExactly(true);
+    assertThat(other.isBusy()).isFalse();
   }
 
   @Test

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.netty.channel.DefaultEventLoop;
 import io.netty.channel.EventLoop;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -200,7 +201,9 @@ final class TurnsTest {
   @Test
   void whatWaitsForItsTurnWhenTheLoopEndsIsDoneBeforehand() throws Exception {
     EventLoop ending = new DefaultEventLoop();
-    Share share = new Share(loop.account("late", 100, List.of()), Turns.of(ending, Pace.STEADY));
+    Share share =
+        new Share(
+            loop.account("late", 100, List.of()), Turns.of(ending, Pace.STEADY, new ArrayList<>()));
     AtomicInteger done = new AtomicInteger();
     ending.execute(() -> {
       for (int i = 0; i < 50; i++) {
@@ -221,13 +224,13 @@ final class TurnsTest {
   @Test
   void theThreadsPaceFollowsHowBusyItsLoopIs() {
     for (int round = 0; round < 1000; round++) {
-      offer(hog, "hog", 1, QUANTUM);
+      offer(hog, "hog", 1, 2 * QUANTUM);
       loop.finishRound();
     }
     assertThat(loop.paces).containsExactly(true);
     for (int round = 0; round < 2000; round++) {
-      loop.nanos += 9 * QUANTUM;
-      offer(hog, "hog", 1, QUANTUM);
+      loop.nanos += 18 * QUANTUM;
+      offer(hog, "hog", 1, 2 * QUANTUM);
       loop.finishRound();
     }
     assertThat(loop.paces).containsExactly(true, false);
