@@ -43,7 +43,8 @@ final class Sharing {
         in.capacity(),
         services(in.services()),
         one(in.settings()),
-        one(in.authorizationPolicies()));
+        one(in.authorizationPolicies()),
+        in.networkGateway() == null ? null : one(in.networkGateway()));
   }
 
   private Map<String, List<ServicePort>> services(Map<String, List<ServicePort>> in) {

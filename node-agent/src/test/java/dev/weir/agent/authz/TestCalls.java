@@ -34,7 +34,8 @@ final class TestCalls {
         1,
         Map.of(),
         PodSettings.DEFAULT,
-        policies);
+        policies,
+        null);
   }
 
   static Call call(Reference.Caller caller, Workload workload) {

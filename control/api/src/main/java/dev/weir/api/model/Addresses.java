@@ -9,6 +9,7 @@ import dev.weir.api.proto.workload.Address;
 import dev.weir.api.proto.workload.Extension;
 import dev.weir.api.proto.workload.IPFamilies;
 import dev.weir.api.proto.workload.LoadBalancing;
+import dev.weir.api.proto.workload.NamespacedHostname;
 import dev.weir.api.proto.workload.NetworkAddress;
 import dev.weir.api.proto.workload.NetworkMode;
 import dev.weir.api.proto.workload.Port;
@@ -106,6 +107,9 @@ public final class Addresses {
       out.setCapacity(UInt32Value.of(workload.capacity()));
     }
     out.addAllAuthorizationPolicies(workload.authorizationPolicies());
+    if (workload.networkGateway() != null) {
+      out.setNetworkGateway(gateway(workload.networkGateway()));
+    }
     // Sorted, so that equal workloads have equal bytes and so equal versions after a restart.
     new TreeMap<>(workload.services())
         .forEach((key, ports) -> {
@@ -141,7 +145,8 @@ public final class Addresses {
                   case IPV4 -> IPFamilies.IPV4_ONLY;
                   case IPV6 -> IPFamilies.IPV6_ONLY;
                   case DUAL -> IPFamilies.DUAL;
-                });
+                })
+            .addAllSubjectAltNames(service.subjectAltNames());
     for (InetAddress address : service.addresses()) {
       out.addAddresses(
           NetworkAddress.newBuilder()
@@ -266,7 +271,8 @@ public final class Addresses {
         services,
         (settings == null ? PodSettings.DEFAULT : settings(what, settings))
             .withApplicationTunnel(applicationTunnel(what, in)),
-        in.getAuthorizationPoliciesList());
+        in.getAuthorizationPoliciesList(),
+        in.hasNetworkGateway() ? gateway(what, in.getNetworkGateway()) : null);
   }
 
   /**
@@ -335,7 +341,46 @@ public final class Addresses {
         settings.getHeadless(),
         settings.getExternalName(),
         settings.getPublishNotReadyAddresses()
-            || lb.getHealthPolicy() == LoadBalancing.HealthPolicy.ALLOW_ALL);
+            || lb.getHealthPolicy() == LoadBalancing.HealthPolicy.ALLOW_ALL,
+        in.getSubjectAltNamesList());
+  }
+
+  private static dev.weir.api.proto.workload.GatewayAddress gateway(GatewayAddress gateway) {
+    var out =
+        dev.weir.api.proto.workload.GatewayAddress.newBuilder().setHboneMtlsPort(gateway.port());
+    switch (gateway) {
+      case GatewayAddress.At(String network, InetAddress address, int _) ->
+          out.setAddress(
+              NetworkAddress.newBuilder()
+                  .setNetwork(network)
+                  .setAddress(ByteString.copyFrom(address.getAddress())));
+      case GatewayAddress.Named(String namespace, String hostname, int _) ->
+          out.setHostname(
+              NamespacedHostname.newBuilder().setNamespace(namespace).setHostname(hostname));
+    }
+    return out.build();
+  }
+
+  private static GatewayAddress gateway(
+      String what, dev.weir.api.proto.workload.GatewayAddress in) {
+    int port = in.getHboneMtlsPort();
+    if (port < 1 || port > 65535) {
+      throw new AddressException(
+          what
+              + " has a network gateway at the port "
+              + Integer.toUnsignedString(port)
+              + " (expected: 1-65535)");
+    }
+    return switch (in.getDestinationCase()) {
+      case ADDRESS ->
+          new GatewayAddress.At(
+              in.getAddress().getNetwork(), address(what, in.getAddress().getAddress()), port);
+      case HOSTNAME ->
+          new GatewayAddress.Named(
+              in.getHostname().getNamespace(), in.getHostname().getHostname(), port);
+      case DESTINATION_NOT_SET ->
+          throw new AddressException(what + " has a network gateway without address or hostname");
+    };
   }
 
   private static Balancing balancing(LoadBalancing lb, boolean byClient) {

@@ -3,6 +3,7 @@ package dev.weir.api.model;
 import java.net.InetAddress;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One running thing with addresses of its own: a pod, or an endpoint that a user listed by hand.
@@ -17,6 +18,7 @@ import java.util.Map;
  * @param hostNetwork its address is its node's, so no look-up by address may find it
  * @param authorizationPolicies keys of the {@link Authorization}s that concern it by name; those of
  *     its namespace and of the mesh concern it anyhow
+ * @param networkGateway by which it is reached from other networks
  */
 public record Workload(
     String uid,
@@ -40,7 +42,8 @@ public record Workload(
     int capacity,
     Map<String, List<ServicePort>> services,
     PodSettings settings,
-    List<String> authorizationPolicies) {
+    List<String> authorizationPolicies,
+    @Nullable GatewayAddress networkGateway) {
   public static final String DEFAULT_CLUSTER = "Kubernetes";
   public static final String DEFAULT_TRUST_DOMAIN = "cluster.local";
   public static final String DEFAULT_SERVICE_ACCOUNT = "default";
@@ -51,7 +54,7 @@ public record Workload(
     authorizationPolicies = List.copyOf(authorizationPolicies);
   }
 
-  /** One that no policy names. */
+  /** One that no policy names, and no gateway leads to. */
   public Workload(
       String uid,
       String namespace,
@@ -96,16 +99,27 @@ public record Workload(
         capacity,
         services,
         settings,
-        List.of());
+        List.of(),
+        null);
   }
 
   public Workload withAuthorizationPolicies(List<String> keys) {
+    return with(network, keys, networkGateway);
+  }
+
+  /** The same in a network of a mesh that has several. */
+  public Workload in(String itsNetwork, @Nullable GatewayAddress gateway) {
+    return with(itsNetwork, authorizationPolicies, gateway);
+  }
+
+  private Workload with(
+      String itsNetwork, List<String> policies, @Nullable GatewayAddress gateway) {
     return new Workload(
         uid,
         namespace,
         name,
         addresses,
-        network,
+        itsNetwork,
         node,
         hostname,
         serviceAccount,
@@ -122,7 +136,8 @@ public record Workload(
         capacity,
         services,
         settings,
-        keys);
+        policies,
+        gateway);
   }
 
   public static String podUid(String cluster, String namespace, String name) {

@@ -25,6 +25,9 @@ import net.jqwik.api.Property;
 import net.jqwik.api.Provide;
 
 final class AddressesPropertyTest {
+  private static final dev.weir.api.proto.workload.GatewayAddress GATEWAY =
+      dev.weir.api.proto.workload.GatewayAddress.getDefaultInstance();
+
   @Property(tries = 300)
   void a_workload_comes_back_as_it_went(@ForAll("workloads") Workload workload)
       throws InvalidProtocolBufferException {
@@ -132,6 +135,12 @@ final class AddressesPropertyTest {
                         Any.newBuilder().setTypeUrl("x/y").setValue(ByteString.copyFromUtf8("z")))),
         "workload u has an unreadable extension weir.dev/pod");
     refused(workload.clone().setUid(""), "has no uid");
+    refused(
+        workload.clone().setNetworkGateway(GATEWAY),
+        "workload u has a network gateway at the port 0");
+    refused(
+        workload.clone().setNetworkGateway(GATEWAY.toBuilder().setHboneMtlsPort(15008)),
+        "workload u has a network gateway without address or hostname");
     assertThatThrownBy(() ->
             Addresses.service(
                 Address.newBuilder()
@@ -209,7 +218,11 @@ final class AddressesPropertyTest {
                 (bits & 64) == 0,
                 bits,
                 served,
-                settings));
+                settings))
+        .flatMap(workload ->
+            gateways()
+                .injectNull(0.5)
+                .map(gateway -> gateway == null ? workload : workload.in("net-2", gateway)));
   }
 
   @Provide
@@ -241,7 +254,14 @@ final class AddressesPropertyTest {
                 new Balancing(scopes, mode, notReady ^ headless),
                 headless,
                 headless ? "" : name + ".example",
-                notReady));
+                notReady,
+                headless ? List.of("spiffe://td/ns/shop/sa/" + name) : List.of()));
+  }
+
+  private Arbitrary<GatewayAddress> gateways() {
+    return Arbitraries.oneOf(
+        addresses().map(address -> new GatewayAddress.At("net-2", address, 15008)),
+        names().map(name -> new GatewayAddress.Named("shop", name + ".example", 15443)));
   }
 
   private static Arbitrary<String> names() {

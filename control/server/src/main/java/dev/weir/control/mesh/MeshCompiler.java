@@ -428,7 +428,8 @@ public final class MeshCompiler {
         1,
         services,
         settings,
-        authorizationPolicies);
+        authorizationPolicies,
+        null);
   }
 
   /**
