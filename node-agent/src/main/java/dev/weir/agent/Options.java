@@ -62,7 +62,7 @@ record Options(
         --bpffs DIR              where maps and links are pinned
         --node-ip A,B            the node's own addresses: probes come from them
         --network NAME           the node's network, where the control plane tells of several: pods of the
-                                 others are known and not called, since their addresses mean nothing here
+                                 others are called by way of the gateways that it names, or not at all
         --transport T            auto (default), io_uring or epoll
         --workers N              event loops (default: one a core, and at least 4)
         --admin-socket PATH      serve the admin door on a Unix socket too

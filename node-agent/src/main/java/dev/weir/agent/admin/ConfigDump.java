@@ -3,6 +3,7 @@ package dev.weir.agent.admin;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
 import dev.weir.api.json.Json;
+import dev.weir.api.model.GatewayAddress;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.ServicePort;
 import dev.weir.api.model.Tunnel;
@@ -108,6 +109,15 @@ final class ConfigDump {
               .with("subzone", in.locality().subzone())
               .build());
     }
+    GatewayAddress gateway = in.networkGateway();
+    if (gateway != null) {
+      out.with(
+          "networkGateway",
+          Json.object()
+              .with("destination", gateway.toString())
+              .with("hboneMtlsPort", gateway.port())
+              .build());
+    }
     return out.build().toJson();
   }
 
@@ -117,7 +127,9 @@ final class ConfigDump {
       ports.with(String.valueOf(port.port()), port.targetPort());
     }
     Json.Builder endpoints = Json.object();
-    for (Workload workload : view.workloads(in)) {
+    List<Workload> members = new ArrayList<>(view.workloads(in));
+    members.addAll(view.workloadsElsewhere(in));
+    for (Workload workload : members) {
       Json.Builder targets = Json.object();
       for (ServicePort port : in.ports()) {
         int target = workload.targetPort(in.key(), port.port());
@@ -146,7 +158,7 @@ final class ConfigDump {
                     .toList())
             .with("ports", ports.build())
             .with("endpoints", endpoints.build())
-            .with("subjectAltNames", List.of())
+            .with("subjectAltNames", in.subjectAltNames())
             .with("ipFamilies", in.families().name())
             .with("headless", in.headless());
     if (!in.externalName().isEmpty()) {

@@ -2,6 +2,7 @@ package dev.weir.agent.balance;
 
 import dev.weir.api.model.Endpoint;
 import java.net.InetAddress;
+import java.nio.charset.StandardCharsets;
 import java.util.random.RandomGenerator;
 
 /** How one connection's endpoints are drawn. */
@@ -24,7 +25,13 @@ sealed interface Draw {
     }
 
     double score(Endpoint endpoint, long weight) {
-      long hash = add(clientHash, endpoint.address().getAddress());
+      InetAddress address = endpoint.address();
+      long hash =
+          add(
+              clientHash,
+              address == null
+                  ? endpoint.workload().uid().getBytes(StandardCharsets.UTF_8)
+                  : address.getAddress());
       hash = add(add(hash, endpoint.port() >> 8), endpoint.port());
       // In the open interval from 0 to 1, so that the logarithm is neither 0 nor infinite.
       double unit = ((spread(hash) >>> 12) + 0.5) * 0x1p-52;

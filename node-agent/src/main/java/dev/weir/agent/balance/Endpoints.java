@@ -10,8 +10,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The ready endpoints of one Service port as one connection sees them: drawn at random by weight,
- * or in an order that is the client's own, each at most once, all of one address family. One
- * thread.
+ * or in an order that is the client's own, each at most once, all of one address family but for
+ * those that only a gateway leads to. One thread.
  */
 public final class Endpoints {
   private final List<Endpoint> all;
@@ -39,7 +39,8 @@ public final class Endpoints {
     this.left = all.size();
     for (int i = 0; i < all.size(); i++) {
       Endpoint endpoint = all.get(i);
-      if (endpoint.address().getClass() == family.getClass()) {
+      InetAddress address = endpoint.address();
+      if (address == null || address.getClass() == family.getClass()) {
         weightLeft += weight(endpoint);
       } else {
         gone.set(i);
@@ -95,7 +96,7 @@ public final class Endpoints {
   public void exclude(InetSocketAddress address) {
     for (int i = gone.nextClearBit(0); i < all.size(); i = gone.nextClearBit(i + 1)) {
       Endpoint endpoint = all.get(i);
-      if (endpoint.port() == address.getPort() && endpoint.address().equals(address.getAddress())) {
+      if (endpoint.port() == address.getPort() && address.getAddress().equals(endpoint.address())) {
         take(i);
         return;
       }

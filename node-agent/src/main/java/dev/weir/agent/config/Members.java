@@ -18,16 +18,18 @@ import org.jspecify.annotations.Nullable;
  * both come to the same lists of final fields.
  */
 final class Members {
-  private static final Members NONE = new Members(null, List.of());
+  private static final Members NONE = new Members(null, List.of(), List.of());
 
   private final @Nullable Service service;
   private final List<Workload> workloads;
+  private final List<Workload> elsewhere;
   private @Nullable List<List<Endpoint>> endpointsByPort;
   private @Nullable List<ServiceAddress> kernelAddresses;
 
-  private Members(@Nullable Service service, List<Workload> workloads) {
+  private Members(@Nullable Service service, List<Workload> workloads, List<Workload> elsewhere) {
     this.service = service;
     this.workloads = workloads;
+    this.elsewhere = elsewhere;
   }
 
   static Members none() {
@@ -42,24 +44,28 @@ final class Members {
     return workloads;
   }
 
+  /** Those of other networks, whose addresses mean nothing here. */
+  List<Workload> elsewhere() {
+    return elsewhere;
+  }
+
   boolean isEmpty() {
-    return service == null && workloads.isEmpty();
+    return service == null && workloads.isEmpty() && elsewhere.isEmpty();
   }
 
   Members withService(@Nullable Service next) {
-    return new Members(next, workloads);
+    return new Members(next, workloads, elsewhere);
   }
 
-  Members withWorkload(Workload workload) {
-    List<Workload> next = without(workload.uid());
-    next.add(workload);
-    // In one order wherever the workload came in, so that equal meshes choose and print alike.
-    next.sort(Comparator.comparing(Workload::uid));
-    return new Members(service, List.copyOf(next));
+  Members withWorkload(Workload workload, boolean isElsewhere) {
+    Members others = withoutWorkload(workload.uid());
+    return isElsewhere
+        ? new Members(service, others.workloads, and(others.elsewhere, workload))
+        : new Members(service, and(others.workloads, workload), others.elsewhere);
   }
 
   Members withoutWorkload(String uid) {
-    return new Members(service, List.copyOf(without(uid)));
+    return new Members(service, without(workloads, uid), without(elsewhere, uid));
   }
 
   List<Endpoint> endpoints(int servicePort) {
@@ -74,6 +80,9 @@ final class Members {
         List<Endpoint> endpoints = new ArrayList<>();
         for (Workload workload : workloads) {
           endpoints.addAll(Endpoint.of(known, port, workload));
+        }
+        for (Workload workload : elsewhere) {
+          endpoints.addAll(Endpoint.elsewhere(known, port, workload));
         }
         computed.add(List.copyOf(endpoints));
       }
@@ -101,13 +110,15 @@ final class Members {
         boolean v4 = address instanceof Inet4Address;
         for (ServicePort port : known.ports()) {
           List<ServiceAddress.Endpoint> endpoints = new ArrayList<>();
+          boolean gateways = false;
           for (Endpoint endpoint : endpoints(port.port())) {
-            if (endpoint.address() instanceof Inet4Address == v4) {
+            InetAddress at = endpoint.address();
+            if (at == null) {
+              gateways = true;
+            } else if (at instanceof Inet4Address == v4) {
               endpoints.add(
                   new ServiceAddress.Endpoint(
-                      endpoint.address(),
-                      endpoint.port(),
-                      Math.max(1, endpoint.workload().capacity())));
+                      at, endpoint.port(), Math.max(1, endpoint.workload().capacity())));
             }
           }
           computed.add(
@@ -116,7 +127,7 @@ final class Members {
                   known.hostname(),
                   address,
                   port.port(),
-                  known.balancing().byClient(),
+                  known.balancing().byClient() || gateways,
                   endpoints));
         }
       }
@@ -126,13 +137,23 @@ final class Members {
     return all;
   }
 
-  private List<Workload> without(String uid) {
-    List<Workload> next = new ArrayList<>(workloads.size() + 1);
-    for (Workload each : workloads) {
-      if (!each.uid().equals(uid)) {
-        next.add(each);
+  private static List<Workload> and(List<Workload> others, Workload workload) {
+    List<Workload> next = new ArrayList<>(others.size() + 1);
+    next.addAll(others);
+    next.add(workload);
+    // In one order wherever the workload came in, so that equal meshes choose and print alike.
+    next.sort(Comparator.comparing(Workload::uid));
+    return List.copyOf(next);
+  }
+
+  private static List<Workload> without(List<Workload> all, String uid) {
+    for (int i = 0; i < all.size(); i++) {
+      if (all.get(i).uid().equals(uid)) {
+        List<Workload> next = new ArrayList<>(all);
+        next.remove(i);
+        return List.copyOf(next);
       }
     }
-    return next;
+    return all;
   }
 }

@@ -3,6 +3,7 @@ package dev.weir.agent.config;
 import dev.weir.agent.authz.Policies;
 import dev.weir.agent.capture.PodDirectory;
 import dev.weir.agent.capture.ServiceAddress;
+import dev.weir.api.model.Addresses;
 import dev.weir.api.model.Authorization;
 import dev.weir.api.model.Endpoint;
 import dev.weir.api.model.Service;
@@ -20,22 +21,14 @@ import org.jspecify.annotations.Nullable;
  * its change costs. Look-ups by name or address take tens of nanoseconds and allocate nothing.
  */
 public final class MeshView implements PodDirectory {
-  private static final MeshView EMPTY =
-      new MeshView(
-          0,
-          false,
-          PersistentMap.empty(),
-          PersistentMap.empty(),
-          PersistentMap.empty(),
-          PersistentMap.empty(),
-          PersistentMap.empty(),
-          PersistentMap.empty(),
-          Policies.none());
+  private static final MeshView EMPTY = empty("");
 
+  private final String network;
   private final long generation;
   private final boolean synced;
   private final PersistentMap<String, Workload> workloads;
   private final PersistentMap<InetAddress, Workload> workloadsByAddress;
+  private final PersistentMap<String, Workload> workloadsElsewhere;
   private final PersistentMap<String, Members> members;
   private final PersistentMap<InetAddress, Service> servicesByAddress;
   private final PersistentMap<String, Service> servicesByHost;
@@ -43,19 +36,23 @@ public final class MeshView implements PodDirectory {
   private final Policies policies;
 
   private MeshView(
+      String network,
       long generation,
       boolean synced,
       PersistentMap<String, Workload> workloads,
       PersistentMap<InetAddress, Workload> workloadsByAddress,
+      PersistentMap<String, Workload> workloadsElsewhere,
       PersistentMap<String, Members> members,
       PersistentMap<InetAddress, Service> servicesByAddress,
       PersistentMap<String, Service> servicesByHost,
       PersistentMap<String, Integer> namespaces,
       Policies policies) {
+    this.network = network;
     this.generation = generation;
     this.synced = synced;
     this.workloads = workloads;
     this.workloadsByAddress = workloadsByAddress;
+    this.workloadsElsewhere = workloadsElsewhere;
     this.members = members;
     this.servicesByAddress = servicesByAddress;
     this.servicesByHost = servicesByHost;
@@ -68,6 +65,22 @@ public final class MeshView implements PodDirectory {
     return EMPTY;
   }
 
+  /** The same in a network of a mesh that has several. */
+  public static MeshView empty(String network) {
+    return new MeshView(
+        network,
+        0,
+        false,
+        PersistentMap.empty(),
+        PersistentMap.empty(),
+        PersistentMap.empty(),
+        PersistentMap.empty(),
+        PersistentMap.empty(),
+        PersistentMap.empty(),
+        PersistentMap.empty(),
+        Policies.none());
+  }
+
   /** A whole view at once, as if one response had brought it. */
   public static MeshView of(Collection<Service> services, Collection<Workload> workloads) {
     return of(services, workloads, List.of());
@@ -78,11 +91,29 @@ public final class MeshView implements PodDirectory {
       Collection<Service> services,
       Collection<Workload> workloads,
       Collection<Authorization> authorizations) {
-    Change change = EMPTY.change();
+    return EMPTY.with(services, workloads, authorizations);
+  }
+
+  /** All this as well, as if one response had brought it. */
+  public MeshView with(
+      Collection<Service> services,
+      Collection<Workload> workloads,
+      Collection<Authorization> authorizations) {
+    Change change = change();
     services.forEach(change::put);
     workloads.forEach(change::put);
     authorizations.forEach(change.policies()::put);
     return change.done();
+  }
+
+  /** The one that it is seen from; empty where networks are not looked at. */
+  public String network() {
+    return network;
+  }
+
+  /** Whether addresses of that network mean nothing here. */
+  public boolean isElsewhere(String other) {
+    return !network.isEmpty() && !other.isEmpty() && !other.equals(network);
   }
 
   /** Counts views of this process. */
@@ -104,6 +135,13 @@ public final class MeshView implements PodDirectory {
   /** Never one on its host's network: that address is the node's. */
   public @Nullable Workload workload(InetAddress address) {
     return workloadsByAddress.get(address);
+  }
+
+  /** Of whichever network: the one way to find one of another network by address. */
+  public @Nullable Workload workload(String itsNetwork, InetAddress address) {
+    return isElsewhere(itsNetwork)
+        ? workloadsElsewhere.get(Addresses.alias(itsNetwork, address))
+        : workload(address);
   }
 
   @Override
@@ -129,21 +167,29 @@ public final class MeshView implements PodDirectory {
   }
 
   /**
-   * Where a port of a Service is answered now, of both families; the same list until it changes.
+   * Where a port of a Service is answered now, of both families, and in other networks that a
+   * gateway leads to; the same list until it changes.
    */
   public List<Endpoint> endpoints(Service service, int servicePort) {
     Members found = members.get(service.key());
     return found == null ? List.of() : found.endpoints(servicePort);
   }
 
-  /** The workloads that answer for a Service, ready or published all the same. */
+  /** The workloads that answer for a Service here, ready or published all the same. */
   public List<Workload> workloads(Service service) {
     Members found = members.get(service.key());
-    if (found == null) {
-      return List.of();
-    }
-    List<Workload> taken = new ArrayList<>(found.workloads().size());
-    for (Workload workload : found.workloads()) {
+    return found == null ? List.of() : taken(service, found.workloads());
+  }
+
+  /** The same of other networks. */
+  public List<Workload> workloadsElsewhere(Service service) {
+    Members found = members.get(service.key());
+    return found == null ? List.of() : taken(service, found.elsewhere());
+  }
+
+  private static List<Workload> taken(Service service, List<Workload> workloads) {
+    List<Workload> taken = new ArrayList<>(workloads.size());
+    for (Workload workload : workloads) {
       if (service.takes(workload)) {
         taken.add(workload);
       }
@@ -204,6 +250,7 @@ public final class MeshView implements PodDirectory {
     private final MeshView before;
     private PersistentMap<String, Workload> workloads;
     private PersistentMap<InetAddress, Workload> workloadsByAddress;
+    private PersistentMap<String, Workload> workloadsElsewhere;
     private PersistentMap<String, Members> members;
     private PersistentMap<InetAddress, Service> servicesByAddress;
     private PersistentMap<String, Service> servicesByHost;
@@ -214,6 +261,7 @@ public final class MeshView implements PodDirectory {
       this.before = before;
       this.workloads = before.workloads;
       this.workloadsByAddress = before.workloadsByAddress;
+      this.workloadsElsewhere = before.workloadsElsewhere;
       this.members = before.members;
       this.servicesByAddress = before.servicesByAddress;
       this.servicesByHost = before.servicesByHost;
@@ -229,27 +277,19 @@ public final class MeshView implements PodDirectory {
         forget(old, workload);
       }
       workloads = workloads.with(workload.uid(), workload);
-      if (!workload.hostNetwork()) {
-        for (InetAddress address : workload.addresses()) {
+      boolean elsewhere = before.isElsewhere(workload.network());
+      for (InetAddress address : workload.addresses()) {
+        if (elsewhere) {
+          // Only gateways are asked for by it: no connection is.
+          workloadsElsewhere =
+              workloadsElsewhere.with(Addresses.alias(workload.network(), address), workload);
+        } else if (!workload.hostNetwork()) {
           workloadsByAddress = workloadsByAddress.with(address, workload);
         }
       }
       for (String key : workload.services().keySet()) {
-        members = members.with(key, membersOf(key).withWorkload(workload));
+        members = members.with(key, membersOf(key).withWorkload(workload, elsewhere));
       }
-      count(workload.namespace(), 1);
-    }
-
-    /** One of another network: known, and found neither by its addresses nor behind Services. */
-    void putElsewhere(Workload workload) {
-      Workload old = workloads.get(workload.uid());
-      if (workload.equals(old)) {
-        return;
-      }
-      if (old != null) {
-        forget(old, null);
-      }
-      workloads = workloads.with(workload.uid(), workload);
       count(workload.namespace(), 1);
     }
 
@@ -298,10 +338,12 @@ public final class MeshView implements PodDirectory {
     /** {@code whole}: all has been heard once. Who has once heard all stays synced. */
     MeshView done(boolean whole) {
       return new MeshView(
+          before.network,
           before.generation + 1,
           before.synced || whole,
           workloads,
           workloadsByAddress,
+          workloadsElsewhere,
           members,
           servicesByAddress,
           servicesByHost,
@@ -310,7 +352,16 @@ public final class MeshView implements PodDirectory {
     }
 
     private void forget(Workload old, @Nullable Workload next) {
+      boolean elsewhere = before.isElsewhere(old.network());
       for (InetAddress address : old.addresses()) {
+        if (elsewhere) {
+          String alias = Addresses.alias(old.network(), address);
+          Workload holder = workloadsElsewhere.get(alias);
+          if (holder != null && holder.uid().equals(old.uid())) {
+            workloadsElsewhere = workloadsElsewhere.without(alias);
+          }
+          continue;
+        }
         Workload holder = workloadsByAddress.get(address);
         // An address that was reused already belongs to somebody else.
         if (holder != null && holder.uid().equals(old.uid())) {

@@ -80,14 +80,14 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
   private final Class<? extends Channel> channelType;
   private final ManagedChannel channel;
   private final List<Consumer<MeshView>> listeners = new CopyOnWriteArrayList<>();
-  private volatile MeshView current = MeshView.empty();
+  private volatile MeshView current;
   private volatile XdsState state;
 
   // From here on touched by the config thread only.
   private final Followed authorizations = new Followed(Authorizations.TYPE_URL);
   private final Followed addresses = new Followed(Addresses.TYPE_URL);
   private final Sharing sharing = new Sharing();
-  private boolean knowsElsewhere;
+  private boolean saidUnreachable;
   private @Nullable Stream stream;
   private @Nullable Instant lastUpdate;
   private final AtomicLong terminations = new AtomicLong();
@@ -115,6 +115,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
 
   private XdsClient(XdsOptions options, Log log, InstantSource clock) {
     this.options = options;
+    this.current = MeshView.empty(options.network());
     this.log = log;
     this.clock = clock;
     this.state = new XdsState(false, options.target(), null, "not connected yet", List.of());
@@ -381,24 +382,24 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     named(resource, Addresses.name(address));
     if (address.hasWorkload()) {
       Workload workload = sharing.shared(Addresses.workload(address));
-      if (options.isElsewhere(workload.network())) {
-        elsewhere(workload);
-        change.putElsewhere(workload);
-      } else {
-        change.put(workload);
-      }
+      noteIfUnreachable(workload);
+      change.put(workload);
     } else {
       change.put(Addresses.service(address));
     }
   }
 
   /** The first is news. */
-  private void elsewhere(Workload workload) {
-    if (!knowsElsewhere) {
-      knowsElsewhere = true;
+  private void noteIfUnreachable(Workload workload) {
+    // Gateways themselves need none.
+    if (!saidUnreachable
+        && workload.networkGateway() == null
+        && !workload.services().isEmpty()
+        && current.isElsewhere(workload.network())) {
+      saidUnreachable = true;
       log.warn(
-          "pods of other networks are not called: their addresses mean nothing here, and gateways"
-              + " between networks are not spoken to",
+          "a pod of another network is not called: its addresses mean nothing here, and the"
+              + " control plane names no gateway to it",
           "network",
           workload.network(),
           "own",

@@ -38,11 +38,6 @@ public record XdsOptions(
     return new XdsOptions(target, node, address, podName, namespace, version, name, keepAlive);
   }
 
-  /** Whether addresses of that network mean nothing here. */
-  boolean isElsewhere(String other) {
-    return !network.isEmpty() && !other.isEmpty() && !other.equals(network);
-  }
-
   /**
    * {@code ztunnel~IP~POD.NS~NS.svc.cluster.local}: by its first word an istiod knows that it is
    * asked for addresses.

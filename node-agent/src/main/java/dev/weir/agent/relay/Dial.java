@@ -15,13 +15,19 @@ import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Reporter;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.PodSupply;
+import dev.weir.agent.tunnel.Baggage;
 import dev.weir.agent.tunnel.ErrorCode;
+import dev.weir.agent.tunnel.Passage;
 import dev.weir.agent.tunnel.PodTunnels;
 import dev.weir.agent.tunnel.TunnelStream;
+import dev.weir.api.model.Locality;
 import dev.weir.api.model.OnAgentLoss;
+import dev.weir.api.model.PodSettings;
 import dev.weir.api.model.Service;
+import dev.weir.api.model.SpiffeId;
 import dev.weir.api.model.Tunnel;
 import dev.weir.api.model.Workload;
+import dev.weir.api.model.WorkloadKind;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelPromise;
 import io.netty.channel.ConnectTimeoutException;
@@ -34,6 +40,7 @@ import java.net.Inet6Address;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
@@ -42,7 +49,7 @@ import org.jspecify.annotations.Nullable;
  * Finds the server side of one connection: tries what its route names until something answers.
  * Owned by the connection's event loop.
  */
-final class Dial implements PodSupply.Taker, PodTunnels.Opening {
+final class Dial implements PodSupply.Taker, PodTunnels.Opening, PodTunnels.FarOpening {
   private static final InetAddress LOOPBACK_4 = InetAddress.ofLiteral("127.0.0.1");
   private static final InetAddress LOOPBACK_6 = InetAddress.ofLiteral("::1");
   private static final long LOOK_AGAIN_MILLIS = 300;
@@ -61,6 +68,9 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
   private InetSocketAddress target;
   private @Nullable PodRelays into;
   private @Nullable Workload through;
+
+  /** Whether that is in another network, where its own address means nothing. */
+  private boolean crossing;
 
   /** What the header names, where the server is to hear of its caller. */
   private @Nullable InetSocketAddress introducedTo;
@@ -129,8 +139,9 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
           introduce(address, called);
       case Decision.Tunnel(Workload workload, InetSocketAddress address) ->
           tunnel(workload, address);
+      case Decision.Cross(Workload workload, Passage passage) -> cross(workload, passage);
       case Decision.Dial(InetSocketAddress address) -> dial(address);
-      case Decision.Refuse(Refusal reason) -> refuse(reason, reason.label());
+      case Decision.Refuse(Refusal reason, String detail) -> fail(reason, detail);
     }
   }
 
@@ -182,28 +193,49 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
   }
 
   private void tunnel(Workload workload, InetSocketAddress address) {
-    target = address;
-    into = null;
-    call = null;
-    through = workload;
-    Refusal tooMany = pod.account().stream();
-    if (tooMany != null) {
-      refuse(tooMany, tooMany.label());
+    if (!mayTunnel(workload, address, false)) {
       return;
     }
     Service service = route.service();
-    // Captured clients call from loopback; the other side believes a port only with the address
-    // that the tunnel comes from.
-    InetAddress source = sourceFor(address.getAddress());
-    int port = arrival.client().getPort();
     pod.tunnels()
         .open(
             loop,
             workload,
             address,
-            source == null ? arrival.client() : new InetSocketAddress(source, port),
+            clientTowards(address),
             service == null ? null : service.hostname(),
             this);
+  }
+
+  private void cross(Workload workload, Passage passage) {
+    if (mayTunnel(workload, passage.gateway(), true)) {
+      pod.tunnels().cross(loop, passage, clientTowards(passage.gateway()), this);
+    }
+  }
+
+  /** Notes where it goes, and refuses if the pod has too many streams. */
+  private boolean mayTunnel(Workload workload, InetSocketAddress address, boolean elsewhere) {
+    target = address;
+    into = null;
+    call = null;
+    through = workload;
+    crossing = elsewhere;
+    Refusal tooMany = pod.account().stream();
+    if (tooMany != null) {
+      refuse(tooMany, tooMany.label());
+    }
+    return tooMany == null;
+  }
+
+  /**
+   * Captured clients call from loopback; the other side believes a port only with the address that
+   * the tunnel comes from.
+   */
+  private InetSocketAddress clientTowards(InetSocketAddress server) {
+    InetAddress source = sourceFor(server.getAddress());
+    return source == null
+        ? arrival.client()
+        : new InetSocketAddress(source, arrival.client().getPort());
   }
 
   /** The client's address of the server's family; null where it has none that is known. */
@@ -368,8 +400,43 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
     });
   }
 
+  /** Which of the pods there it is, its gateway alone decides: nothing else tells of it. */
   @Override
-  public void opened(TunnelStream stream) {
+  public void opened(TunnelStream stream, SpiffeId server, Baggage from) {
+    Workload told = through;
+    if (told != null) {
+      through = answerer(told, server, from);
+    }
+    opened(stream, from);
+  }
+
+  private static Workload answerer(Workload told, SpiffeId server, Baggage from) {
+    return new Workload(
+        told.uid(),
+        server.namespace(),
+        from.kind() == WorkloadKind.POD ? from.workload() : "",
+        told.addresses(),
+        told.network(),
+        "",
+        "",
+        server.serviceAccount(),
+        server.trustDomain(),
+        from.cluster().isEmpty() ? told.cluster() : from.cluster(),
+        new Locality(from.region(), from.zone(), ""),
+        from.kind(),
+        from.workload(),
+        from.service(),
+        from.version(),
+        told.tunnel(),
+        true,
+        false,
+        1,
+        Map.of(),
+        PodSettings.DEFAULT);
+  }
+
+  @Override
+  public void opened(TunnelStream stream, Baggage from) {
     if (!arrival.isWaiting()) {
       pod.dialEnded();
       stream.reset(ErrorCode.CANCEL);
@@ -385,7 +452,7 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening {
   @Override
   public void failed(Refusal reason, String detail) {
     Workload far = through;
-    if (reason == Refusal.CONNECT_REFUSED && far != null && !lookedAgain) {
+    if (reason == Refusal.CONNECT_REFUSED && far != null && !crossing && !lookedAgain) {
       // Nobody listens for tunnels there: no agent, or the pod was opted out this moment and the
       // control plane's word of it is on its way.
       lookedAgain = true;

@@ -77,7 +77,7 @@ final class StreamEnd implements End, TunnelStream.Events {
 
   @Override
   public long buffered() {
-    return stream.waiting();
+    return stream.buffered();
   }
 
   @Override

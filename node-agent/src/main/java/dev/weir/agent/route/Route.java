@@ -22,7 +22,7 @@ public final class Route {
   private int tries;
 
   /** What is left where the first cannot be reached. */
-  record Further(Endpoints endpoints, Function<InetSocketAddress, Decision> towards) {}
+  record Further(Endpoints endpoints, Function<Endpoint, Decision> towards) {}
 
   Route(
       InetSocketAddress asked,
@@ -54,9 +54,7 @@ public final class Route {
       return first;
     }
     Endpoint endpoint = further == null ? null : further.endpoints().draw();
-    return endpoint == null || further == null
-        ? null
-        : further.towards().apply(new InetSocketAddress(endpoint.address(), endpoint.port()));
+    return endpoint == null || further == null ? null : further.towards().apply(endpoint);
   }
 
   /** Whether {@link #next} has another. */

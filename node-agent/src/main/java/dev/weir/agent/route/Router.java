@@ -22,6 +22,7 @@ import org.jspecify.annotations.Nullable;
 public final class Router {
   private final Function<InetAddress, @Nullable Pod> pods;
   private final RandomGenerator random;
+  private final Gateways gateways;
 
   /**
    * @param pods the enrolled pod of this node that has an address, or null; asked on event loops
@@ -30,6 +31,7 @@ public final class Router {
   public Router(Function<InetAddress, @Nullable Pod> pods, RandomGenerator random) {
     this.pods = pods;
     this.random = random;
+    this.gateways = new Gateways(random);
   }
 
   /**
@@ -48,14 +50,21 @@ public final class Router {
     if (!picked.equals(asked)) {
       endpoints.exclude(picked);
       return new Route(
-          asked, service, towards(source, view, picked), further(source, view, endpoints));
+          asked,
+          service,
+          towards(source, view, picked),
+          new Route.Further(endpoints, each -> towards(source, view, service, asked, each)));
     }
     Endpoint drawn = endpoints.draw();
     Decision first =
         drawn == null
             ? new Decision.Refuse(Refusal.NO_ENDPOINT)
-            : towards(source, view, new InetSocketAddress(drawn.address(), drawn.port()));
-    return new Route(asked, service, first, further(source, view, endpoints));
+            : towards(source, view, service, asked, drawn);
+    return new Route(
+        asked,
+        service,
+        first,
+        new Route.Further(endpoints, each -> towards(source, view, service, asked, each)));
   }
 
   private Endpoints endpoints(Pod source, MeshView view, Service service, InetSocketAddress asked) {
@@ -88,8 +97,12 @@ public final class Router {
     return new Route(to, null, into(pod, to), null);
   }
 
-  private Route.Further further(Pod source, MeshView view, Endpoints endpoints) {
-    return new Route.Further(endpoints, to -> towards(source, view, to));
+  private Decision towards(
+      Pod source, MeshView view, Service service, InetSocketAddress asked, Endpoint endpoint) {
+    InetAddress address = endpoint.address();
+    return address == null
+        ? gateways.towards(view, service, asked, endpoint.workload())
+        : towards(source, view, new InetSocketAddress(address, endpoint.port()));
   }
 
   private Decision towards(Pod source, MeshView view, InetSocketAddress to) {

@@ -28,6 +28,8 @@ public enum Refusal {
   POLICY_UNKNOWN("policy-unknown"),
   /** The control plane has not certified the pod (yet), so it can neither call nor be called. */
   NO_IDENTITY("no-identity"),
+  /** In another network, to which no gateway leads that could be told from somebody else. */
+  NO_GATEWAY("no-gateway"),
   /** The other node did not shake hands: silent, not TLS 1.3, or not HTTP/2. */
   TUNNEL_FAILED("tunnel-failed"),
   /** Whoever answered is not whom the control plane says that it is. */

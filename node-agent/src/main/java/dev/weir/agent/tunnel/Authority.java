@@ -23,6 +23,10 @@ public record Authority(String host, @Nullable InetAddress ip, int port) {
     return new Authority(NetUtil.toAddressString(ip), ip, port);
   }
 
+  static Authority of(String name, int port) {
+    return new Authority(name.toLowerCase(Locale.ROOT), null, port);
+  }
+
   /** The authority, or null where the text is not exactly one. */
   static @Nullable Authority parse(CharSequence given) {
     String text = given.toString();

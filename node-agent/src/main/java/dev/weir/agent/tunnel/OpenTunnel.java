@@ -5,7 +5,6 @@ import dev.weir.agent.fairness.Turnstile;
 import dev.weir.agent.identity.Credentials;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelOutboundBuffer;
-import io.netty.channel.socket.SocketChannel;
 import java.security.cert.X509Certificate;
 import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
@@ -16,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  */
 abstract class OpenTunnel implements TunnelSession.Owner {
   private final PodTunnels pod;
-  private final SocketChannel channel;
+  private final Channel channel;
   private final Credentials own;
   private final X509Certificate certificate;
   private final TunnelSession session;
@@ -30,7 +29,7 @@ abstract class OpenTunnel implements TunnelSession.Owner {
    */
   OpenTunnel(
       PodTunnels pod,
-      SocketChannel channel,
+      Channel channel,
       Credentials own,
       X509Certificate certificate,
       boolean serving) {
@@ -76,7 +75,7 @@ abstract class OpenTunnel implements TunnelSession.Owner {
   }
 
   /** Any thread. */
-  abstract boolean isServing();
+  abstract Tunnels.Side side();
 
   /** Takes no new streams. Any thread. */
   void drain() {
@@ -93,6 +92,12 @@ abstract class OpenTunnel implements TunnelSession.Owner {
     ChannelOutboundBuffer unwritten = channel.unsafe().outboundBuffer();
     return (unwritten == null ? 0 : unwritten.totalPendingWriteBytes())
         + (turnstile == null ? 0 : turnstile.heldBytes());
+  }
+
+  @Override
+  public long waitingBelow() {
+    // What a socket holds is of many streams.
+    return 0;
   }
 
   @Override

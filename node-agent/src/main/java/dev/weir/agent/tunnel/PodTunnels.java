@@ -18,6 +18,7 @@ import java.net.InetSocketAddress;
 import java.security.cert.X509Certificate;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
@@ -37,8 +38,24 @@ public final class PodTunnels {
 
   /** Whoever asked for a stream hears once, on the loop that asked. */
   public interface Opening {
-    /** The far side has connected: give the stream its events before returning. */
-    void opened(TunnelStream stream);
+    /**
+     * The far side has connected: give the stream its events before returning.
+     *
+     * @param from what it says of itself
+     */
+    void opened(TunnelStream stream, Baggage from);
+
+    void failed(Refusal reason, String detail);
+  }
+
+  /** The same of a stream into another network, where a gateway picks who answers. */
+  public interface FarOpening {
+    /**
+     * As of {@link Opening}.
+     *
+     * @param server who has proven to be there
+     */
+    void opened(TunnelStream stream, SpiffeId server, Baggage from);
 
     void failed(Refusal reason, String detail);
   }
@@ -111,20 +128,49 @@ public final class PodTunnels {
       InetSocketAddress client,
       @Nullable String host,
       Opening opening) {
-    Map<TunnelPeer.Key, TunnelPeer> here = peers.computeIfAbsent(loop, _ -> new HashMap<>());
     TunnelPeer.Key key =
-        new TunnelPeer.Key(new InetSocketAddress(target.getAddress(), HBONE), to.identity());
-    TunnelPeer peer = here.computeIfAbsent(key, each -> new TunnelPeer(this, loop, each));
-    peer.open(
-        new StreamOpening(
-            peer,
+        new TunnelPeer.Key(
+            new InetSocketAddress(target.getAddress(), HBONE), Set.of(to.identity()));
+    peer(loop, key)
+        .open(
             new HboneRequest(
                 Authority.of(target.getAddress(), target.getPort()),
                 tunnels.baggage(pod()),
                 new Forwarded(client, host),
                 TraceParent.fresh(),
                 null),
-            opening));
+            "the other node",
+            opening);
+  }
+
+  /**
+   * Asks for a stream into another network; on a loop, which will own it.
+   *
+   * @param client whose connection it carries
+   */
+  public void cross(EventLoop loop, Passage passage, InetSocketAddress client, FarOpening opening) {
+    // First, so that nothing is waited for between the gateway's answer and the inner handshake.
+    tunnels
+        .identities()
+        .obtain(
+            pod().identity(),
+            loop,
+            obtained -> {
+              switch (obtained) {
+                case Obtained.Failed(String reason) ->
+                    opening.failed(
+                        Refusal.NO_IDENTITY,
+                        "no certificate for " + pod().identity() + ": " + reason);
+                case Obtained.Have(Credentials own) ->
+                    new Crossing(this, loop, own, passage, client, opening).begin();
+              }
+            });
+  }
+
+  TunnelPeer peer(EventLoop loop, TunnelPeer.Key key) {
+    return peers
+        .computeIfAbsent(loop, _ -> new HashMap<>())
+        .computeIfAbsent(key, each -> new TunnelPeer(this, loop, each));
   }
 
   void forgetIfUnused(TunnelPeer peer) {
@@ -148,7 +194,7 @@ public final class PodTunnels {
     Refusal shed = account.handshake(true, !here.isGreeting(remote.getAddress()));
     if (shed != null) {
       channel.unsafe().closeForcibly();
-      tunnels.count(true, Tunnels.Handshake.OVERLOAD);
+      tunnels.count(Tunnels.Side.SERVER, Tunnels.Handshake.OVERLOAD);
       tunnels.refused(pod(), Tunnels.Handshake.OVERLOAD, shed, remote.toString(), shed.label());
       return;
     }
@@ -222,7 +268,7 @@ public final class PodTunnels {
             new ServedTunnel(
                 this, channel, own, Peer.certificate(tls), peer.toString(), served.requests());
         served.entry().ended();
-        tunnels.count(true, Tunnels.Handshake.DONE);
+        tunnels.count(Tunnels.Side.SERVER, Tunnels.Handshake.DONE);
         tunnel.begin();
         if (aborted) {
           // The pod went while hands were shaken, after the look at what is open.
@@ -249,7 +295,7 @@ public final class PodTunnels {
   private void failed(
       Greetings.Entry entry, Tunnels.Handshake result, InetSocketAddress from, String why) {
     entry.ended();
-    tunnels.count(true, result);
+    tunnels.count(Tunnels.Side.SERVER, result);
     tunnels.refused(
         pod(),
         result,
@@ -311,8 +357,8 @@ public final class PodTunnels {
     }
 
     @Override
-    boolean isServing() {
-      return true;
+    Tunnels.Side side() {
+      return Tunnels.Side.SERVER;
     }
 
     @Override

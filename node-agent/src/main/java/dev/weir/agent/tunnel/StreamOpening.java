@@ -2,29 +2,46 @@ package dev.weir.agent.tunnel;
 
 import dev.weir.agent.telemetry.Refusal;
 import io.netty.buffer.ByteBuf;
+import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.Future;
+import java.net.InetSocketAddress;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A stream that was asked for and is not answered yet. It survives one tunnel that ends before the
- * far side has looked at it, not two. Owned by its event loop.
+ * A stream that was asked for and is not answered yet. Where its way has other tunnels it survives
+ * one that ends before the far side has looked at it, not two. Owned by its event loop.
  */
 final class StreamOpening implements TunnelStream.Events {
-  private final TunnelPeer peer;
+  /** Through what it is asked for. */
+  interface Way {
+    EventLoop loop();
+
+    InetSocketAddress address();
+
+    /** Asks for it once more; false where there is no other tunnel. */
+    boolean openAgain(StreamOpening opening);
+  }
+
+  private final Way way;
   private final HboneRequest request;
+  private final String whose;
   private final PodTunnels.Opening owner;
   private final Future<?> timeout;
   private @Nullable TunnelStream stream;
   private boolean asked;
   private boolean done;
 
-  StreamOpening(TunnelPeer peer, HboneRequest request, PodTunnels.Opening owner) {
-    this.peer = peer;
+  /**
+   * @param whose who is asked, as the log calls it
+   */
+  StreamOpening(Way way, HboneRequest request, String whose, PodTunnels.Opening owner) {
+    this.way = way;
     this.request = request;
+    this.whose = whose;
     this.owner = owner;
     this.timeout =
-        peer.loop().schedule(this::timeout, TunnelTuning.ANSWER.toMillis(), TimeUnit.MILLISECONDS);
+        way.loop().schedule(this::timeout, TunnelTuning.ANSWER.toMillis(), TimeUnit.MILLISECONDS);
   }
 
   void begin(TunnelSession session) {
@@ -41,15 +58,15 @@ final class StreamOpening implements TunnelStream.Events {
     }
     if (status / 100 == 2) {
       finish();
-      owner.opened(opened);
+      owner.opened(opened, from);
       return;
     }
-    String where = request.authority() + " by way of " + peer.key().address();
+    String where = request.authority() + " by way of " + way.address();
     // ztunnel answers 401 to whom its policy denies, and 400 or 503 to the rest.
     if (status == 401 || status == 403) {
-      fail(Refusal.DENIED_THERE, "policy of the other node denies " + where);
+      fail(Refusal.DENIED_THERE, "policy of " + whose + " denies " + where);
     } else {
-      fail(Refusal.UNSERVED_THERE, "the other node answers " + status + " for " + where);
+      fail(Refusal.UNSERVED_THERE, whose + " answers " + status + " for " + where);
     }
   }
 
@@ -60,7 +77,7 @@ final class StreamOpening implements TunnelStream.Events {
 
   @Override
   public void end() {
-    fail(Refusal.UNSERVED_THERE, "the other node ended the stream unanswered");
+    fail(Refusal.UNSERVED_THERE, whose + " ended the stream unanswered");
   }
 
   @Override
@@ -71,8 +88,9 @@ final class StreamOpening implements TunnelStream.Events {
     if (reason.unprocessed() && !asked) {
       asked = true;
       stream = null;
-      peer.open(this);
-      return;
+      if (way.openAgain(this)) {
+        return;
+      }
     }
     fail(Refusal.TUNNEL_FAILED, reason.cause());
   }
@@ -85,13 +103,17 @@ final class StreamOpening implements TunnelStream.Events {
   private void timeout() {
     if (!done) {
       TunnelStream waiting = stream;
+      String until =
+          waiting == null
+              ? "no tunnel stands yet"
+              : waiting.session().isGreeted() ? "CONNECT was sent" : "no SETTINGS came";
       if (waiting != null) {
         waiting.reset(ErrorCode.CANCEL);
       }
       fail(
           Refusal.CONNECT_TIMEOUT,
-          "no answer from %s in %d s"
-              .formatted(peer.key().address(), TunnelTuning.ANSWER.toSeconds()));
+          "no answer from %s at %s in %d s: %s"
+              .formatted(whose, way.address(), TunnelTuning.ANSWER.toSeconds(), until));
     }
   }
 

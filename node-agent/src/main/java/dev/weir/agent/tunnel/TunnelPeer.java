@@ -29,11 +29,11 @@ import org.jspecify.annotations.Nullable;
  * stream asks. Those who wait for a handshake fail together with it, at once and with its cause;
  * the next one who asks tries anew. Owned by the loop.
  */
-final class TunnelPeer {
+final class TunnelPeer implements StreamOpening.Way {
   private static final int HANDSHAKES = 4;
 
   /** Whom, and who that must be: an address that another pod got is another peer. */
-  record Key(InetSocketAddress address, String identity) {}
+  record Key(InetSocketAddress address, Set<String> identities) {}
 
   private final PodTunnels pod;
   private final EventLoop loop;
@@ -49,8 +49,14 @@ final class TunnelPeer {
     this.key = key;
   }
 
-  EventLoop loop() {
+  @Override
+  public EventLoop loop() {
     return loop;
+  }
+
+  @Override
+  public InetSocketAddress address() {
+    return key.address;
   }
 
   Key key() {
@@ -61,7 +67,20 @@ final class TunnelPeer {
     return tunnels.isEmpty() && waiting.isEmpty() && connecting == 0;
   }
 
-  void open(StreamOpening opening) {
+  /**
+   * @param whose who is asked, as the log calls it
+   */
+  void open(HboneRequest request, String whose, PodTunnels.Opening owner) {
+    open(new StreamOpening(this, request, whose, owner));
+  }
+
+  @Override
+  public boolean openAgain(StreamOpening opening) {
+    open(opening);
+    return true;
+  }
+
+  private void open(StreamOpening opening) {
     lastOpenedNanos = System.nanoTime();
     TunnelSession free = freest();
     if (free != null) {
@@ -129,7 +148,7 @@ final class TunnelPeer {
 
   private void failed(Tunnels.Handshake result, Refusal reason, String detail) {
     connecting--;
-    pod.tunnels().count(false, result);
+    pod.tunnels().count(Tunnels.Side.CLIENT, result);
     // Those who came while others were connecting share their fate: asking again is the client's.
     if (connecting == 0 && freest() == null) {
       StreamOpening next;
@@ -147,8 +166,8 @@ final class TunnelPeer {
     }
 
     @Override
-    boolean isServing() {
-      return false;
+    Tunnels.Side side() {
+      return Tunnels.Side.CLIENT;
     }
 
     /** Whether it was made with the certificate that is in force; one that was not only ends. */
@@ -230,7 +249,7 @@ final class TunnelPeer {
       }
       SslHandler tls;
       try {
-        tls = Objects.requireNonNull(credentials).client(channel.alloc(), Set.of(key.identity));
+        tls = Objects.requireNonNull(credentials).client(channel.alloc(), key.identities);
       } catch (IllegalStateException e) {
         channel.close();
         failed(Tunnels.Handshake.NO_IDENTITY, Refusal.NO_IDENTITY, text(e));
@@ -255,25 +274,15 @@ final class TunnelPeer {
         refused(channel, e);
         return;
       }
-      pod.tunnels().count(false, Tunnels.Handshake.DONE);
+      pod.tunnels().count(Tunnels.Side.CLIENT, Tunnels.Handshake.DONE);
       ready(tunnel);
     }
 
     private void refused(SocketChannel channel, Throwable why) {
       channel.close();
-      PeerRefused wrong = PeerRefused.of(why);
-      if (wrong != null) {
-        Tunnels.Handshake result = Tunnels.Handshake.of(wrong);
-        failed(
-            result,
-            result == Tunnels.Handshake.REVOKED ? Refusal.REVOKED : Refusal.WRONG_PEER,
-            "%s should be %s: %s".formatted(key.address, key.identity, wrong.getMessage()));
-      } else {
-        failed(
-            Tunnels.Handshake.TLS_FAILED,
-            Refusal.TUNNEL_FAILED,
-            "TLS with %s: %s (%s)".formatted(key.address, PeerRefused.label(why), text(why)));
-      }
+      HandshakeFailure failure =
+          HandshakeFailure.of(why, String.valueOf(key.address), key.identities);
+      failed(failure.result(), failure.reason(), failure.detail());
     }
   }
 

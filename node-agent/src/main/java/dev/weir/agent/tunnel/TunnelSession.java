@@ -66,6 +66,9 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     /** Whether what is being done now should end soon, and go on {@link #inTurn}. */
     boolean isTurnOver();
 
+    /** Bytes that wait beneath the session and are its only stream's. Any thread. */
+    long waitingBelow();
+
     void streamBegan();
 
     void streamEnded();
@@ -183,6 +186,16 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     return draining || ended || context == null || nextStream < 0
         ? 0
         : (int) Math.max(0, Math.min(peerStreams, Integer.MAX_VALUE) - streams.size());
+  }
+
+  /** Whether the peer speaks HTTP/2, as its SETTINGS have shown. */
+  boolean isGreeted() {
+    return peerGreeted;
+  }
+
+  /** {@link Owner#waitingBelow}. */
+  long waitingBelow() {
+    return owner.waitingBelow();
   }
 
   /** Whether new streams are out of the question, for good. */

@@ -135,8 +135,13 @@ public final class TunnelStream {
   }
 
   /** Bytes that wait to be sent. From other threads, about as many. */
-  public int waiting() {
+  int waiting() {
     return waiting;
+  }
+
+  /** The same, and what of it waits further down. Any thread. */
+  public long buffered() {
+    return waiting + session.waitingBelow();
   }
 
   /** Ends output when all that waits is sent. */

@@ -13,8 +13,8 @@ import dev.weir.agent.telemetry.Refusals;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.api.model.Workload;
 import io.netty.buffer.ByteBufAllocator;
-import io.netty.channel.socket.SocketChannel;
-import io.netty.channel.socket.SocketChannelConfig;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelConfig;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.Locale;
@@ -31,6 +31,13 @@ import org.jspecify.annotations.Nullable;
  * those of one pod.
  */
 public final class Tunnels implements MetricSource {
+  /** Who of the two this agent is; the inner one of two tunnels is called like any. */
+  enum Side {
+    CLIENT,
+    SERVER,
+    INNER
+  }
+
   /** Where it went wrong, or that it went well. */
   enum Handshake {
     DONE,
@@ -52,8 +59,7 @@ public final class Tunnels implements MetricSource {
   private final ByteBufAllocator allocator;
   private final Refusals refusals;
   private final Log log;
-  private final Map<Handshake, LongAdder> called = adders(Handshake.class);
-  private final Map<Handshake, LongAdder> served = adders(Handshake.class);
+  private final Map<Side, Map<Handshake, LongAdder>> handshakes = new EnumMap<>(Side.class);
   private final Map<Abuse, LongAdder> abuses = adders(Abuse.class);
   private final Map<ErrorCode, LongAdder> ended = adders(ErrorCode.class);
   private final LongAdder revoked = new LongAdder();
@@ -67,6 +73,9 @@ public final class Tunnels implements MetricSource {
     this.mesh = mesh;
     this.allocator = allocator;
     this.log = log;
+    for (Side side : Side.values()) {
+      handshakes.put(side, adders(Handshake.class));
+    }
     identities.onRevocation(this::endRevoked);
   }
 
@@ -96,8 +105,12 @@ public final class Tunnels implements MetricSource {
     return log;
   }
 
-  void count(boolean serving, Handshake result) {
-    of(serving ? served : called, result).increment();
+  void count(Side side, Handshake result) {
+    of(of(side), result).increment();
+  }
+
+  private Map<Handshake, LongAdder> of(Side side) {
+    return Objects.requireNonNull(handshakes.get(side));
   }
 
   void opened(OpenTunnel tunnel) {
@@ -174,8 +187,8 @@ public final class Tunnels implements MetricSource {
   }
 
   /** As for relays: nothing is read ahead of what can be written. */
-  void configure(SocketChannel channel) {
-    SocketChannelConfig config = channel.config();
+  void configure(Channel channel) {
+    ChannelConfig config = channel.config();
     config.setAllocator(allocator);
     config.setRecvByteBufAllocator(TunnelTuning.READS);
     config.setWriteBufferWaterMark(TunnelTuning.UNWRITTEN);
@@ -213,28 +226,28 @@ public final class Tunnels implements MetricSource {
 
   @Override
   public void write(Exposition out) {
-    int serving = 0;
-    int calling = 0;
+    Map<Side, Integer> standing = new EnumMap<>(Side.class);
     for (OpenTunnel tunnel : open) {
-      if (tunnel.isServing()) {
-        serving++;
-      } else {
-        calling++;
-      }
+      standing.merge(tunnel.side(), 1, Integer::sum);
     }
-    out.family("weir_tunnels", Exposition.Kind.GAUGE, "Open tunnels, by which side opened them.");
-    out.sample("weir_tunnels", "side=\"client\"", calling);
-    out.sample("weir_tunnels", "side=\"server\"", serving);
+    out.family(
+        "weir_tunnels",
+        Exposition.Kind.GAUGE,
+        "Open tunnels, by which side opened them; inner ones are inside one to a gateway.");
+    for (Side side : Side.values()) {
+      out.sample(
+          "weir_tunnels", "side=\"%s\"".formatted(label(side)), standing.getOrDefault(side, 0));
+    }
     out.family(
         "weir_tunnel_handshakes_total",
         Exposition.Kind.COUNTER,
         "Handshakes of tunnels, by side and result.");
     for (Handshake result : Handshake.values()) {
-      for (int side = 0; side < 2; side++) {
+      for (Side side : Side.values()) {
         out.sample(
             "weir_tunnel_handshakes_total",
-            "side=\"%s\",result=\"%s\"".formatted(side == 0 ? "client" : "server", label(result)),
-            of(side == 0 ? called : served, result).sum());
+            "side=\"%s\",result=\"%s\"".formatted(label(side), label(result)),
+            of(of(side), result).sum());
       }
     }
     out.family(

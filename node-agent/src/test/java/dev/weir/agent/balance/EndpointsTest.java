@@ -27,7 +27,7 @@ final class EndpointsTest {
   private static List<String> drawAll(Endpoints endpoints) {
     List<String> drawn = new ArrayList<>();
     for (Endpoint next = endpoints.draw(); next != null; next = endpoints.draw()) {
-      drawn.add(next.address().getHostAddress());
+      drawn.add(Objects.requireNonNull(next.address()).getHostAddress());
     }
     return drawn;
   }
@@ -72,7 +72,7 @@ final class EndpointsTest {
     int draws = 30_000;
     for (int i = 0; i < draws; i++) {
       Endpoint drawn = Objects.requireNonNull(new Endpoints(all, V4, random).draw());
-      if (drawn.address().equals(InetAddress.ofLiteral("10.0.0.2"))) {
+      if (InetAddress.ofLiteral("10.0.0.2").equals(drawn.address())) {
         first++;
       }
     }
@@ -85,9 +85,8 @@ final class EndpointsTest {
   }
 
   private static String picked(List<Endpoint> all, InetAddress client) {
-    return Objects.requireNonNull(Endpoints.byClient(all, V4, client).draw())
-        .address()
-        .getHostAddress();
+    Endpoint drawn = Objects.requireNonNull(Endpoints.byClient(all, V4, client).draw());
+    return Objects.requireNonNull(drawn.address()).getHostAddress();
   }
 
   @Test

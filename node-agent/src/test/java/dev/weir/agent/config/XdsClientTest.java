@@ -108,7 +108,7 @@ class XdsClientTest {
           .containsExactly(here.uid());
       assertThat(client.current().workload(there.uid())).isEqualTo(there);
       assertThat(logged.toString(StandardCharsets.UTF_8))
-          .contains("pods of other networks are not called", "network=west own=east");
+          .contains("a pod of another network is not called", "network=west own=east");
 
       // It moves here, and away again.
       control.send(

@@ -76,12 +76,14 @@ public final class TwoPods implements AutoCloseable {
   final Relays relays;
   final Tunnels tunnels;
   final Fairness fairness;
+  final Telemetry telemetry;
   final PooledByteBufAllocator allocator =
       new PooledByteBufAllocator(true, 0, 2, 8192, 6, 0, 0, false);
   final Map<Refusal, Integer> refused = new ConcurrentHashMap<>();
   final ConcurrentLinkedQueue<String> allowed = new ConcurrentLinkedQueue<>();
   volatile InetSocketAddress target = new InetSocketAddress(0);
   volatile InetSocketAddress asked = new InetSocketAddress(0);
+  private final Map<Integer, InetSocketAddress> askedBy = new ConcurrentHashMap<>();
   volatile MeshView view = Meshes.twoPods();
   final Authz authz = new Authz();
 
@@ -173,6 +175,7 @@ public final class TwoPods implements AutoCloseable {
         Tuning.standard(transport, allocator, kernel.sockets(), cookie -> joined.contains(cookie));
     fairness = new Fairness(limits, allocator::pinnedDirectMemory, Pace.STEADY, log);
     tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
+    telemetry = new Telemetry(mesh, accessLog);
     making =
         () ->
             new Relays(
@@ -183,10 +186,13 @@ public final class TwoPods implements AutoCloseable {
                 fairness,
                 new Router(this::podAt, new SplittableRandom(7)),
                 mesh,
-                (pod, port, v6) -> new Original(asked, target, 0),
+                (pod, port, v6) -> {
+                  InetSocketAddress own = askedBy.get(port);
+                  return own == null ? new Original(asked, target, 0) : new Original(own, own, 0);
+                },
                 verdicts,
                 authz,
-                new Telemetry(mesh, accessLog),
+                telemetry,
                 refusals,
                 new Tuning(
                     allocator,
@@ -369,6 +375,15 @@ public final class TwoPods implements AutoCloseable {
 
   public SocketChannel connect() throws IOException {
     return connect("127.0.0.1", StandardProtocolFamily.INET);
+  }
+
+  /** The same of a connection that asks for this, whatever others are taken to ask for. */
+  SocketChannel connectTo(InetSocketAddress address) throws IOException {
+    SocketChannel channel = unconnected(client, StandardProtocolFamily.INET);
+    channel.bind(new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), 0));
+    askedBy.put(((InetSocketAddress) channel.getLocalAddress()).getPort(), address);
+    channel.connect(new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), 15001));
+    return channel;
   }
 
   /** A client program's connection, as the kernel's programs would have turned it to the agent. */

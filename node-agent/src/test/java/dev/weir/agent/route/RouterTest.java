@@ -9,11 +9,17 @@ import dev.weir.agent.capture.TestPods;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.relay.Meshes;
 import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.tunnel.Passage;
+import dev.weir.api.model.AppProtocol;
 import dev.weir.api.model.Balancing;
 import dev.weir.api.model.FastPath;
+import dev.weir.api.model.GatewayAddress;
+import dev.weir.api.model.IpFamilies;
 import dev.weir.api.model.OnAgentLoss;
 import dev.weir.api.model.PodSettings;
 import dev.weir.api.model.PortRange;
+import dev.weir.api.model.Service;
+import dev.weir.api.model.ServicePort;
 import dev.weir.api.model.Workload;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -24,6 +30,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.SplittableRandom;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 final class RouterTest {
@@ -186,5 +193,128 @@ final class RouterTest {
     assertThat(router.outbound(off, view, asked(at("10.1.0.8", 80))).next())
         .as("a pod needs no tunnel to itself")
         .isEqualTo(new Decision.Deliver(off, at("10.1.0.8", 80)));
+  }
+
+  // ---- other networks
+
+  private static final String GATEWAY = "spiffe://cluster.local/ns/test/sa/gateway";
+  private static final String SERVER = "spiffe://cluster.local/ns/shop/sa/cart";
+
+  private static Service named(String name, String address, int port, String... servers) {
+    return new Service(
+        "test",
+        name,
+        name + ".test.svc.cluster.local",
+        "",
+        List.of(InetAddress.ofLiteral(address)),
+        List.of(new ServicePort("", port, port, AppProtocol.TCP)),
+        IpFamilies.AUTOMATIC,
+        Balancing.ANYWHERE,
+        false,
+        "",
+        false,
+        List.of(servers));
+  }
+
+  /** A workload of the network "west"; with addresses that are somebody else's here. */
+  private static Workload west(
+      String name, String address, Service of, @Nullable GatewayAddress gateway) {
+    return Meshes.workload(name, address, of, of.ports().getFirst(), 1).in("west", gateway);
+  }
+
+  /** What is decided for the one Service of the mesh, called from the network "east". */
+  private Decision decided(List<Service> services, Workload... workloads) {
+    MeshView view = MeshView.empty("east").with(services, List.of(workloads), List.of());
+    assertThat(view.serviceAddresses())
+        .filteredOn(each -> each.address().equals(VIP.getAddress()))
+        .as("the kernel can pick nobody there")
+        .allMatch(ServiceAddress::agentDecides);
+    return next(router.outbound(SOURCE, view, asked(VIP)));
+  }
+
+  private static Passage passage(InetSocketAddress gateway, String... keepers) {
+    return new Passage(
+        gateway, Set.of(keepers), "svc.test.svc.cluster.local", 80, Set.of(SERVER), "east");
+  }
+
+  @Test
+  void anotherNetworkIsReachedByItsGatewaysAddress() {
+    Service service = named("svc", "10.96.0.1", 80, SERVER);
+    Service elsewhere = named("gateways", "10.96.0.9", 15008);
+    GatewayAddress at = new GatewayAddress.At("west", InetAddress.ofLiteral("192.0.2.7"), 15443);
+    Workload there = west("there", "10.1.0.9", service, at);
+    Workload gateway = west("gateway", "192.0.2.7", elsewhere, null);
+    Workload somebodyHere =
+        Meshes.workload("here", "192.0.2.7", elsewhere, elsewhere.ports().getFirst(), 1);
+
+    assertThat(decided(List.of(service), there, gateway, somebodyHere))
+        .isEqualTo(new Decision.Cross(there, passage(at("192.0.2.7", 15443), gateway.identity())));
+    assertThat(decided(List.of(service), there, somebodyHere))
+        .as("who has that address in this network is nobody's gateway")
+        .isEqualTo(
+            new Decision.Refuse(
+                Refusal.NO_GATEWAY,
+                "nothing is known of west/192.0.2.7, the gateway of network west"));
+  }
+
+  @Test
+  void anotherNetworkIsReachedByItsGatewaysService() {
+    Service service = named("svc", "10.96.0.1", 80, SERVER);
+    Service gateways = named("gateways", "10.96.0.9", 443, GATEWAY);
+    GatewayAddress behind =
+        new GatewayAddress.Named("test", "gateways.test.svc.cluster.local", 15443);
+    Workload there = west("there", "10.1.0.9", service, behind);
+    Workload six = west("six", "2001:db8::7", gateways, null);
+    Workload four = west("four", "192.0.2.7", gateways, null);
+
+    assertThat(decided(List.of(service, gateways), there, six, four))
+        .as("in the client's family")
+        .isEqualTo(
+            new Decision.Cross(there, passage(at("192.0.2.7", 15443), GATEWAY, four.identity())));
+    assertThat(decided(List.of(service, gateways), there, six))
+        .isEqualTo(
+            new Decision.Cross(there, passage(at("2001:db8::7", 15443), GATEWAY, six.identity())));
+    assertThat(decided(List.of(service, gateways), there))
+        .isInstanceOfSatisfying(
+            Decision.Refuse.class,
+            refused -> assertThat(refused.reason()).isEqualTo(Refusal.NO_GATEWAY));
+  }
+
+  @Test
+  void nobodyIsAskedWhereNobodyCouldBeRecognised() {
+    Service service = named("svc", "10.96.0.1", 80);
+    GatewayAddress at = new GatewayAddress.At("west", InetAddress.ofLiteral("192.0.2.7"), 15443);
+    assertThat(
+            decided(
+                List.of(service),
+                west("there", "10.1.0.9", service, at),
+                west("gateway", "192.0.2.7", named("none", "10.96.0.9", 80), null)))
+        .isEqualTo(
+            new Decision.Refuse(
+                Refusal.NO_GATEWAY,
+                "the control plane does not say who may answer for svc.test.svc.cluster.local in"
+                    + " network west"));
+  }
+
+  @Test
+  void endpointsOfBothNetworksAreDrawnAndOneFailsOverToTheOther() {
+    Service service = named("svc", "10.96.0.1", 80, SERVER);
+    GatewayAddress at = new GatewayAddress.At("west", InetAddress.ofLiteral("192.0.2.7"), 15443);
+    Workload there = west("there", "10.1.0.9", service, at);
+    Workload here = Meshes.workload("here", "10.1.0.8", service, service.ports().getFirst(), 1);
+    Workload gateway = west("gateway", "192.0.2.7", named("none", "10.96.0.9", 80), null);
+    MeshView view =
+        MeshView.empty("east").with(List.of(service), List.of(there, here, gateway), List.of());
+    Set<Class<?>> first = new HashSet<>();
+    for (int i = 0; i < 50; i++) {
+      Route route = router.outbound(SOURCE, view, asked(VIP));
+      Decision one = next(route);
+      first.add(one.getClass());
+      assertThat(next(route).getClass()).isNotEqualTo(one.getClass());
+      assertThat(route.next()).isNull();
+    }
+    assertThat(first).containsExactlyInAnyOrder(Decision.Cross.class, Decision.Dial.class);
+    assertThat(view.workload(InetAddress.ofLiteral("10.1.0.9"))).isNull();
+    assertThat(view.workloads(service)).as("whom DNS may name").containsExactly(here);
   }
 }

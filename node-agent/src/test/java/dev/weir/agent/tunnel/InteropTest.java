@@ -220,6 +220,11 @@ class InteropTest {
     }
 
     @Override
+    public long waitingBelow() {
+      return 0;
+    }
+
+    @Override
     public void streamBegan() {}
 
     @Override

@@ -290,6 +290,11 @@ final class Wire implements TunnelSession.Owner {
   }
 
   @Override
+  public long waitingBelow() {
+    return 0;
+  }
+
+  @Override
   public void streamBegan() {}
 
   @Override
