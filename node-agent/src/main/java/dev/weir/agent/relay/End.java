@@ -6,7 +6,7 @@ import io.netty.buffer.ByteBuf;
  * One of the two ends of a relayed connection, as the other one sees it: what is read there is
  * written here. Both belong to one event loop, and a caller is on it.
  */
-interface End {
+sealed interface End permits SocketEnd, StreamEnd {
   /**
    * Takes bytes that the other end read; they are the end's own from now on, whatever it answers.
    *

@@ -5,11 +5,13 @@ import dev.weir.agent.transport.PipedBytes;
 import dev.weir.ffi.KernelException;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelConfig;
 import io.netty.channel.ChannelException;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.ChannelOutboundBuffer;
+import io.netty.channel.WriteBufferWaterMark;
 import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.channel.socket.ChannelOutputShutdownEvent;
 import io.netty.channel.socket.SocketChannel;
@@ -41,6 +43,12 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   private static final ChannelOption<Integer> ERROR =
       new IntegerUnixChannelOption("SO_ERROR", 1, 4);
   private static final long WATCH_SECONDS = 1;
+
+  /**
+   * What waits below the high mark is credited: a reader that stops holds as much beside its
+   * window. For streams that were granted no more than all are.
+   */
+  private static final WriteBufferWaterMark WINDOWED = new WriteBufferWaterMark(2 * 1024, 8 * 1024);
 
   private final Relay relay;
   private final SocketChannel channel;
@@ -74,12 +82,23 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
     this.turnstile = new Turnstile(relay.share(), channel);
   }
 
-  /** Takes its place in the channel's pipeline. */
+  /** Takes its place in the channel's pipeline, which was tuned before. */
   void join() {
-    if (peer() instanceof SocketEnd to) {
-      splicing = tuning.splice(channel, to.channel);
+    switch (peer()) {
+      case SocketEnd to -> splicing = tuning.splice(channel, to.channel);
+      case StreamEnd from -> {
+        ChannelConfig config = channel.config();
+        config.setRecvByteBufAllocator(
+            new MeasuredReads(config.getRecvByteBufAllocator(), from::room));
+        config.setWriteBufferWaterMark(WINDOWED);
+      }
     }
     channel.pipeline().addLast(turnstile, this);
+  }
+
+  /** What comes for it is granted a wide window: as much more may wait here as between sockets. */
+  void widen() {
+    channel.config().setWriteBufferWaterMark(tuning.unwritten());
   }
 
   private End peer() {

@@ -22,6 +22,7 @@ final class StreamEnd implements End, TunnelStream.Events {
   private final Share.Work flush;
   private int owed;
   private boolean flushDue;
+  private boolean widened;
   private boolean wanted = true;
   private boolean inputEnded;
   private boolean outputEnded;
@@ -42,6 +43,12 @@ final class StreamEnd implements End, TunnelStream.Events {
   public void data(ByteBuf bytes) {
     int count = bytes.readableBytes();
     owed += count;
+    if (!widened && stream.isWidened()) {
+      widened = true;
+      if (peer() instanceof SocketEnd to) {
+        to.widen();
+      }
+    }
     if (peer().write(bytes)) {
       relay.read(client, count);
     }
@@ -73,6 +80,11 @@ final class StreamEnd implements End, TunnelStream.Events {
   public void reading(boolean on) {
     wanted = on;
     credit();
+  }
+
+  /** How much the other end should read at once, at most. */
+  int room() {
+    return stream.room();
   }
 
   @Override

@@ -772,11 +772,16 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
         fail(stream, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM");
       } else if (client && !stream.isAnswered()) {
         fail(stream, ErrorCode.PROTOCOL_ERROR, "DATA before the answer");
-      } else if (!stream.receive(frameLength)) {
+      } else if (!stream.receive(frameLength, unheard())) {
         fail(stream, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window");
       } else {
         target = stream;
       }
+    }
+
+    /** By how much the peer's idea of a stream's window is wider, until it knows our SETTINGS. */
+    private int unheard() {
+      return acknowledged ? 0 : Math.max(0, Frame.DEFAULT_WINDOW - limits.streamWindow());
     }
 
     @Override

@@ -40,6 +40,16 @@ public final class TunnelStream {
 
   static final int LOW = 16 * 1024;
 
+  /**
+   * What may wait beyond the window of a peer that grants little at a time, as one does that has a
+   * thousand streams of readers that stopped: to hold more moves nothing. A read of less is not
+   * worth its call.
+   */
+  static final int BEYOND = 4 * 1024;
+
+  /** A peer that grants so much at once has room for the stream, and should not wait for us. */
+  private static final int MUCH = 32 * 1024;
+
   private final TunnelSession session;
   private final int id;
 
@@ -49,6 +59,9 @@ public final class TunnelStream {
   // Flow control, RFC 9113 section 5.2.
   private final ReceiveWindow receiveWindow;
   private int sendWindow;
+
+  /** What may wait that the window does not let go. */
+  private int beyond;
 
   // Nearly always at most one buffer waits, so the queue behind it is made when needed.
   private @Nullable ByteBuf first;
@@ -71,6 +84,7 @@ public final class TunnelStream {
     this.session = session;
     this.id = id;
     this.sendWindow = sendWindow;
+    this.beyond = sendWindow >= MUCH ? HIGH : BEYOND;
     this.receiveWindow = receiveWindow;
   }
 
@@ -126,12 +140,17 @@ public final class TunnelStream {
       }
       rest.add(bytes);
     }
-    full |= waiting > HIGH;
+    full |= waiting > HIGH || waiting - Math.max(0, sendWindow) >= beyond;
     session.ready(this);
   }
 
   public boolean isWritable() {
     return !full;
+  }
+
+  /** How much the next write should bring at most. */
+  public int room() {
+    return Math.max(BEYOND, Math.max(0, sendWindow) + beyond - waiting);
   }
 
   /** Bytes that wait to be sent. From other threads, about as many. */
@@ -233,9 +252,21 @@ public final class TunnelStream {
     ending = true;
   }
 
-  /** Takes what a DATA frame occupies; false where the peer had no right to it. */
-  boolean receive(int length) {
-    return receiveWindow.receive(length);
+  /** As of {@link ReceiveWindow}. */
+  boolean receive(int length, int more) {
+    if (!receiveWindow.receive(length, more)) {
+      return false;
+    }
+    int increment = receiveWindow.begin();
+    if (increment > 0) {
+      session.credit(this, increment);
+    }
+    return true;
+  }
+
+  /** Whether the peer was granted more than every stream is. */
+  public boolean isWidened() {
+    return receiveWindow.isWidened();
   }
 
   void credit(int bytes) {
@@ -255,6 +286,9 @@ public final class TunnelStream {
       return false;
     }
     sendWindow = (int) wider;
+    if (by >= MUCH) {
+      beyond = HIGH;
+    }
     return true;
   }
 

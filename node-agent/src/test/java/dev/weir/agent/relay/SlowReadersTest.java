@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.fairness.Limits;
+import dev.weir.agent.fairness.PodUsage;
 import dev.weir.testing.NeedsRoot;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -84,5 +85,64 @@ final class SlowReadersTest {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  // ---- who never reads
+
+  /** The budgets of two agents that have 64 MiB each: each has one of the two pods. */
+  private static final Limits TWO_AGENTS =
+      new Limits(20_000, 20_000, 2_000, 30 << 20, 2 * (40 << 20));
+
+  private static long held(TwoPods pods, String pod) {
+    return pods.fairness.usage().stream()
+        .filter(each -> each.name().equals(pod))
+        .mapToLong(PodUsage::buffered)
+        .sum();
+  }
+
+  @Test
+  void aThousandThatNeverReadAreCutOffByNobody() throws Exception {
+    int thousand = 1000;
+    try (TwoPods pods = new TwoPods("epoll+tunnel", TWO_AGENTS);
+        ServerSocketChannel listener = pods.listen()) {
+      pods.fairness.start();
+      pods.smallKernelBuffers();
+      for (int i = 0; i < thousand; i++) {
+        readers.add(pods.connect());
+        senders.add(listener.accept());
+        senders.getLast().configureBlocking(false);
+      }
+      long mostOfReaders = 0;
+      long mostOfSenders = 0;
+      long lastTaken = System.nanoTime();
+      while (System.nanoTime() - lastTaken < TimeUnit.SECONDS.toNanos(1)) {
+        if (sendAll() > 0) {
+          lastTaken = System.nanoTime();
+        }
+        mostOfReaders = Math.max(mostOfReaders, held(pods, "client"));
+        mostOfSenders = Math.max(mostOfSenders, held(pods, "server"));
+      }
+      assertThat(pods.refused).isEmpty();
+      assertThat(mostOfReaders).as("held for readers").isBetween(4L << 20, 30L << 20);
+      assertThat(mostOfSenders).as("held for who sends to them").isLessThan(30 << 20);
+      assertThat(pods.allocator.pinnedDirectMemory()).isLessThan(60 << 20);
+      for (int i = 0; i < thousand; i += 50) {
+        long taken = 0;
+        while (taken < 200_000) {
+          senders.get(i).write(block.clear());
+          int n = readers.get(i).read(sip.clear());
+          assertThat(n).as("reader %d is still connected", i).isPositive();
+          taken += n;
+        }
+      }
+    }
+  }
+
+  private long sendAll() throws IOException {
+    long sent = 0;
+    for (SocketChannel each : senders) {
+      sent += each.write(block.clear());
+    }
+    return sent;
   }
 }

@@ -345,6 +345,18 @@ public final class TwoPods implements AutoCloseable {
     return await().ignoreExceptions().until(() -> listenAt(server, port, 50), listener -> true);
   }
 
+  /** What is sent to one who does not read soon waits in the agents, and not in the kernel. */
+  void smallKernelBuffers() {
+    for (Fd network : List.of(clientNetwork, serverNetwork)) {
+      in(
+          network,
+          () -> {
+            write("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 65536");
+            write("/proc/sys/net/ipv4/tcp_rmem", "4096 16384 65536");
+          });
+    }
+  }
+
   /** In the client's pod, as a container runtime does where the cluster has no IPv6. */
   void switchIpv6Off() {
     in(clientNetwork, () -> write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"));

@@ -175,7 +175,7 @@ class FrameReaderTest {
   @Property(tries = 1000)
   void bytesAtRandomEndInAConnectionErrorOrNothing(@ForAll long seed) {
     Random random = new Random(seed);
-    Wire wire = Wire.server(new TunnelLimits(5000, 5000, 70_000, 8, 16_384, 1024));
+    Wire wire = Wire.server(new TunnelLimits(5000, 5000, 5000, 70_000, 8, 16_384, 1024));
     for (int i = 0; i < 40 && wire.channel.isOpen(); i++) {
       byte[] payload = new byte[random.nextInt(random.nextBoolean() ? 20 : 600)];
       random.nextBytes(payload);

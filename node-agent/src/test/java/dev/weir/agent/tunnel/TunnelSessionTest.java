@@ -17,7 +17,7 @@ import org.junit.jupiter.api.TestFactory;
 
 class TunnelSessionTest {
   private static final TunnelLimits SMALL =
-      new TunnelLimits(1000, 1000, Frame.DEFAULT_WINDOW, 2, 16_384, 1024);
+      new TunnelLimits(1000, 1000, 1000, Frame.DEFAULT_WINDOW, 2, 16_384, 1024);
 
   @AfterEach
   void everyByteIsGivenBack() {
@@ -262,6 +262,21 @@ class TunnelSessionTest {
   }
 
   @Test
+  void aPeerThatHasNotHeardHowLittleItMaySendMaySendWhatEveryPeerTakes() {
+    Wire wire = Wire.unacknowledged(SMALL);
+    wire.consumes = false;
+    Recording events = wire.tunnel();
+    wire.send(Wire.data(1, 5000, false));
+    assertThat(events.received.readableBytes()).isEqualTo(5000);
+    wire.send(Wire.frame(Frame.SETTINGS, Frame.ACK, 0));
+    assertThat(wire.sent()).isEmpty();
+    events.stream().consumed(4500);
+    assertThat(wire.only(Frame.WINDOW_UPDATE).number()).isEqualTo(4500);
+    wire.send(Wire.data(1, 501, false));
+    assertThat(wire.only(Frame.RST_STREAM).code()).isEqualTo(ErrorCode.FLOW_CONTROL_ERROR);
+  }
+
+  @Test
   void tooMuchForAStreamResetsItAndTooMuchForTheConnectionEndsIt() {
     Wire wire = Wire.server(SMALL);
     wire.consumes = false;
@@ -269,7 +284,8 @@ class TunnelSessionTest {
     wire.send(Wire.data(1, 1001, false));
     assertThat(wire.only(Frame.RST_STREAM).code()).isEqualTo(ErrorCode.FLOW_CONTROL_ERROR);
     assertThat(events.wasReset().origin()).isEqualTo(Reset.Origin.ERROR);
-    TunnelLimits wide = new TunnelLimits(1 << 20, 1 << 20, Frame.DEFAULT_WINDOW, 2, 1 << 20, 1024);
+    TunnelLimits wide =
+        new TunnelLimits(1 << 20, 1 << 20, 1 << 20, Frame.DEFAULT_WINDOW, 2, 1 << 20, 1024);
     Wire other = Wire.server(wide);
     other.tunnel();
     other.send(Wire.data(1, Frame.DEFAULT_WINDOW + 1, false));
@@ -279,7 +295,8 @@ class TunnelSessionTest {
   @Test
   void aStreamThatNobodyReadsDoesNotStopItsNeighbour() {
     Wire wire =
-        Wire.server(new TunnelLimits(30_000, 30_000, Frame.DEFAULT_WINDOW, 100, 16_384, 1024));
+        Wire.server(
+            new TunnelLimits(30_000, 30_000, 30_000, Frame.DEFAULT_WINDOW, 100, 16_384, 1024));
     wire.consumes = false;
     wire.tunnel();
     wire.send(Wire.data(1, 16_000, false));

@@ -75,6 +75,15 @@ final class Wire implements TunnelSession.Owner {
     return wire.greet();
   }
 
+  /** The same, whose peer has not heard what it may do. */
+  static Wire unacknowledged(TunnelLimits limits) {
+    Wire wire = new Wire(false, limits);
+    wire.send(Unpooled.copiedBuffer("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", StandardCharsets.US_ASCII));
+    wire.send(frame(Frame.SETTINGS, 0, 0));
+    wire.sent();
+    return wire;
+  }
+
   static Wire server() {
     return server(TunnelLimits.server());
   }
