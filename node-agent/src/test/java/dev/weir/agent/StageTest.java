@@ -92,7 +92,8 @@ class StageTest {
   }
 
   private static void signal(String signal, Process process) throws Exception {
-    Process kill = new ProcessBuilder("kill", signal, Long.toString(process.pid())).start();
+    // The shell's own: a bare Debian has no program of that name.
+    Process kill = new ProcessBuilder("bash", "-c", "kill " + signal + " " + process.pid()).start();
     assertThat(kill.waitFor(10, TimeUnit.SECONDS)).isTrue();
     assertThat(kill.exitValue()).isZero();
   }

@@ -106,7 +106,7 @@ public record Transport(
         IoUringDatagramChannel::new,
         IoUringServerDomainSocketChannel::new,
         false,
-        // It would call transferTo in a worker of the ring's or not at all.
+        // Of file regions it takes those of files alone.
         false);
   }
 
