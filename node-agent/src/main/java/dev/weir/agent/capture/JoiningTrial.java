@@ -53,7 +53,6 @@ final class JoiningTrial {
   private static final int SOL_SOCKET = 1;
   private static final int SO_RCVTIMEO = 20;
   private static final int MSG_PEEK = 2;
-  private static final String HANGS = "hangs";
   // struct timeval
   private static final byte[] ONE_SECOND = Layouts.allocate(16).putLong(1).putLong(0).array();
 
@@ -122,21 +121,7 @@ final class JoiningTrial {
     }
   }
 
-  /**
-   * One that hangs is tried once more: a kernel with the hazard hangs again, a busy machine does
-   * not (seen in the check of MSG_PEEK once in a hundred agents, whose reads wait for a second at
-   * most). An agent that does not join because of that would not for all its life.
-   */
   private Joining.Check check(String name, Range range, Hazard hazard) {
-    Joining.Check first = tryOnce(name, range, hazard);
-    if (first.passed() || !first.detail().startsWith(HANGS)) {
-      return first;
-    }
-    log.warn("a check of the self-test is tried again", "check", name, "cause", first.detail());
-    return tryOnce(name, range, hazard);
-  }
-
-  private Joining.Check tryOnce(String name, Range range, Hazard hazard) {
     long from = System.nanoTime();
     String detail;
     boolean passed = false;
@@ -149,7 +134,7 @@ final class JoiningTrial {
       Throwable cause = e.getCause() == null ? e : e.getCause();
       detail = String.valueOf(cause.getMessage());
     } catch (TimeoutException e) {
-      detail = HANGS + " for %d s".formatted(DEADLINE.toSeconds());
+      detail = "hangs for %d s".formatted(DEADLINE.toSeconds());
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       detail = "interrupted";

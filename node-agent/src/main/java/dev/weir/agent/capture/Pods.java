@@ -878,7 +878,10 @@ final class Pods implements Enroller {
     log.info("pod of a former agent is gone", "number", entry.pod());
   }
 
-  /** Addresses of nobody any more. */
+  /**
+   * Addresses of nobody any more. The self-test's pods are nobody's that an enroller names: without
+   * their addresses its connections went to the agent, where none of them is accepted.
+   */
   private void sweepAddresses(Set<Long> cookies) {
     List<byte[]> doomed = new ArrayList<>();
     addresses.forEach((key, value) -> {
@@ -886,12 +889,17 @@ final class Pods implements Enroller {
       boolean standing =
           (entry.flags() & Layouts.AddressEntry.NODE) != 0
               ? knownNodeAddresses.contains(Layouts.address(Arrays.copyOf(key, key.length)))
-              : cookies.contains(entry.cookie());
+              : cookies.contains(entry.cookie()) || isOfSelfTest(entry.cookie());
       if (!standing) {
         doomed.add(key);
       }
     });
     doomed.forEach(addresses::delete);
+  }
+
+  private boolean isOfSelfTest(long cookie) {
+    byte[] pod = pods.lookup(Layouts.cookie(cookie));
+    return pod != null && (Layouts.PodEntry.of(pod).flags() & Layouts.PodEntry.SELF_TEST) != 0;
   }
 
   private void publish() {

@@ -13,13 +13,22 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The pipes of one event loop, by which bytes go from socket to socket without a copy into the
- * agent's memory and one out of it: two thirds of what relaying a stream costs. A pipe is in use
- * from what is read until that is written, so one serves all connections whose readers keep up;
- * each one that does not holds one more. Owned by the loop.
+ * agent's memory and one out of it: half and more of what relaying a stream costs (a relay in C
+ * without pacing took 190 instead of 410 ms of a processor a GB). A pipe is in use from what is
+ * read until that is written, so one serves all connections whose readers keep up; each one that
+ * does not holds one more. Owned by the loop.
  */
 public final class Pipes {
   /** What one holds at most. */
   public static final int BYTES = 256 * 1024;
+
+  /** Counts what is in pipes as unwritten, as what is in buffers. */
+  public static final MessageSizeEstimator SIZES =
+      () -> {
+        MessageSizeEstimator.Handle others = DefaultMessageSizeEstimator.DEFAULT.newHandle();
+        return message ->
+            message instanceof PipedBytes piped ? (int) piped.count() : others.size(message);
+      };
 
   private static final int MOST = 16;
   private static final int MOST_IDLE = 4;
@@ -48,14 +57,6 @@ public final class Pipes {
     };
   }
 
-  /** Counts what is in pipes as unwritten, as what is in buffers. */
-  public static final MessageSizeEstimator SIZES =
-      () -> {
-        MessageSizeEstimator.Handle others = DefaultMessageSizeEstimator.DEFAULT.newHandle();
-        return message ->
-            message instanceof PipedBytes piped ? (int) piped.count() : others.size(message);
-      };
-
   /** Whether one is to be had. */
   public boolean available() {
     return !idle.isEmpty() || open < MOST;
@@ -72,7 +73,12 @@ public final class Pipes {
       if (open >= MOST) {
         return null;
       }
-      pipe = sockets.pipe(BYTES);
+      try {
+        pipe = sockets.pipe(BYTES);
+      } catch (KernelException e) {
+        // Out of descriptors: what can be copied is no reason to end a connection.
+        return null;
+      }
       open++;
     }
     int count = 0;

@@ -391,7 +391,7 @@ final class KernelCaptureTest {
                     List.of(new ServiceAddress.Endpoint(SERVER4, PORT, 1))),
                 new ServiceAddress(
                     "test", "none.test.svc.cluster.local", vip, 81, false, List.of())));
-    await("refused", () -> refused(vip, 81));
+    await("refused", () -> refused(client, vip, 81));
     SocketChannel socket = node.connect(node.client, vip, 80);
     SocketChannel captured = accepted4(client);
     Original original =
@@ -416,12 +416,14 @@ final class KernelCaptureTest {
       read(accepted, 10);
     }
     node.running().services().replace(List.of());
-    await("gone", () -> !refused(vip, 81));
+    await("gone", () -> !refused(client, vip, 81));
   }
 
-  private boolean refused(InetAddress address, int port) {
-    try (SocketChannel socket = node.connect(node.client, address, port)) {
-      return !socket.isConnected();
+  /** What is not refused comes to the agent, and must not be taken for a later connection. */
+  private boolean refused(Pod client, InetAddress address, int port) {
+    try (SocketChannel _ = node.connect(node.client, address, port);
+        SocketChannel _ = accepted4(client)) {
+      return false;
     } catch (ConnectException e) {
       return true;
     } catch (IOException e) {
@@ -457,6 +459,19 @@ final class KernelCaptureTest {
     assertThat(node.running().pending()).isEqualTo(1);
     node.remove("client");
     assertThat(node.running().pending()).isZero();
+  }
+
+  @Test
+  void aSnapshotThatEndsMeanwhileLeavesTheSelfTestItsPods() {
+    node.running().tryJoining();
+    await(
+        "tested",
+        () -> {
+          TestNode.join(node.running().enroller().snapshotBegin());
+          TestNode.join(node.running().enroller().snapshotEnd());
+          return node.running().joining().state() != Joining.State.TESTING;
+        });
+    assertThat(node.running().joining().reason()).isEmpty();
   }
 
   @Test
