@@ -1,12 +1,13 @@
 package dev.weir.agent.relay;
 
+import static dev.weir.agent.relay.Programs.assertReset;
+import static dev.weir.agent.relay.Programs.reset;
+import static dev.weir.agent.relay.Programs.say;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.fairness.PodUsage;
-import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.api.model.AppProtocol;
 import dev.weir.api.model.Authorization;
@@ -22,16 +23,13 @@ import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import io.netty.handler.codec.http2.DefaultHttp2ResetFrame;
 import io.netty.handler.codec.http2.Http2Error;
 import io.netty.handler.codec.http2.Http2Headers;
-import java.io.EOFException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -240,51 +238,14 @@ final class CrossingTest {
 
   // ---- programs
 
-  private static void say(SocketChannel from, SocketChannel to, String text) throws IOException {
-    from.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
-    ByteBuffer heard = ByteBuffer.allocate(text.length());
-    while (heard.hasRemaining()) {
-      if (to.read(heard) < 0) {
-        throw new EOFException("ended");
-      }
-    }
-    assertThat(new String(heard.array(), StandardCharsets.UTF_8)).isEqualTo(text);
-  }
-
-  private static void assertReset(SocketChannel channel) {
-    assertThatThrownBy(() -> channel.read(ByteBuffer.allocate(1)))
-        .isInstanceOf(IOException.class)
-        .isNotInstanceOf(EOFException.class);
-  }
-
-  private static void reset(SocketChannel channel) throws IOException {
-    channel.setOption(StandardSocketOptions.SO_LINGER, 0);
-    channel.close();
-  }
-
   private void awaitRefused(Refusal reason) {
     await()
         .atMost(Duration.ofSeconds(20))
         .untilAsserted(() -> assertThat(pods.refused).containsKey(reason));
   }
 
-  private String failures() {
-    return pods.failures.toString(StandardCharsets.UTF_8);
-  }
-
-  private long counter(String series) {
-    Exposition out = new Exposition();
-    pods.tunnels.write(out);
-    return out.toString()
-        .lines()
-        .filter(line -> line.startsWith(series + " "))
-        .mapToLong(line -> Long.parseLong(line.substring(series.length() + 1)))
-        .findFirst()
-        .orElseThrow(() -> new AssertionError("no counter " + series));
-  }
-
   private long innerTunnels() {
-    return counter("weir_tunnels{side=\"inner\"}");
+    return pods.counter("weir_tunnels{side=\"inner\"}");
   }
 
   /** On a thread of its own: what is done there blocks. */
@@ -382,7 +343,7 @@ final class CrossingTest {
         say(client, server, "number " + i);
       }
       assertThat(innerTunnels()).isEqualTo(20);
-      assertThat(counter("weir_tunnel_handshakes_total{side=\"inner\",result=\"done\"}"))
+      assertThat(pods.counter("weir_tunnel_handshakes_total{side=\"inner\",result=\"done\"}"))
           .isEqualTo(20);
       assertThat(gateway().tunnels).as("one for each loop of the pod").hasSizeBetween(1, 4);
     } finally {
@@ -475,7 +436,7 @@ final class CrossingTest {
       assertReset(server);
       await()
           .untilAsserted(
-              () -> assertThat(failures()).contains("the stream through the gateway is over"));
+              () -> assertThat(pods.failures()).contains("the stream through the gateway is over"));
     }
   }
 
@@ -491,7 +452,8 @@ final class CrossingTest {
         assertReset(client);
         assertReset(server);
       }
-      await().untilAsserted(() -> assertThat(counter("weir_tunnels{side=\"client\"}")).isZero());
+      await()
+          .untilAsserted(() -> assertThat(pods.counter("weir_tunnels{side=\"client\"}")).isZero());
       try (SocketChannel client = pods.connect();
           SocketChannel server = listener.accept()) {
         say(client, server, "after");
@@ -524,7 +486,7 @@ final class CrossingTest {
       assertReset(server);
       pods.assertRefused();
       awaitRefused(Refusal.DENIED_THERE);
-      assertThat(failures()).contains("policy of the other network denies");
+      assertThat(pods.failures()).contains("policy of the other network denies");
     }
   }
 
@@ -551,7 +513,7 @@ final class CrossingTest {
       pods.identities.revoke(pods.server.identity());
       assertReset(client);
       assertReset(server);
-      await().untilAsserted(() -> assertThat(failures()).contains("certificate is revoked"));
+      await().untilAsserted(() -> assertThat(pods.failures()).contains("certificate is revoked"));
     }
   }
 
@@ -566,7 +528,7 @@ final class CrossingTest {
       awaitRefused(Refusal.WRONG_PEER);
       assertThat(gateway().requests).isEmpty();
       assertThat(listener.accept()).isNull();
-      assertThat(failures()).contains(Gateway.IDENTITY);
+      assertThat(pods.failures()).contains(Gateway.IDENTITY);
     }
   }
 
@@ -580,9 +542,9 @@ final class CrossingTest {
       awaitRefused(Refusal.WRONG_PEER);
       assertThat(gateway().requests).hasSize(1);
       assertThat(listener.accept()).isNull();
-      assertThat(counter("weir_tunnel_handshakes_total{side=\"inner\",result=\"wrong-peer\"}"))
+      assertThat(pods.counter("weir_tunnel_handshakes_total{side=\"inner\",result=\"wrong-peer\"}"))
           .isEqualTo(1);
-      assertThat(failures()).contains("should be " + pods.server.identity());
+      assertThat(pods.failures()).contains("should be " + pods.server.identity());
     }
   }
 
@@ -658,7 +620,7 @@ final class CrossingTest {
     await()
         .untilAsserted(() -> {
           for (String each : causes) {
-            assertThat(failures()).containsPattern(each);
+            assertThat(pods.failures()).containsPattern(each);
           }
         });
     assertThat(pods.refused)
@@ -666,7 +628,7 @@ final class CrossingTest {
         .containsEntry(Refusal.UNSERVED_THERE, 1)
         .containsEntry(Refusal.TUNNEL_FAILED, 3)
         .containsEntry(Refusal.CONNECT_TIMEOUT, 3);
-    assertThat(counter("weir_tunnel_handshakes_total{side=\"inner\",result=\"tls-failed\"}"))
+    assertThat(pods.counter("weir_tunnel_handshakes_total{side=\"inner\",result=\"tls-failed\"}"))
         .isEqualTo(1);
   }
 

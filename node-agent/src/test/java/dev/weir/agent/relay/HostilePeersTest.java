@@ -1,11 +1,12 @@
 package dev.weir.agent.relay;
 
+import static dev.weir.agent.relay.Programs.assertReset;
+import static dev.weir.agent.relay.Programs.receive;
+import static dev.weir.agent.relay.Programs.say;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.config.MeshView;
-import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.api.model.AppProtocol;
 import dev.weir.api.model.Balancing;
@@ -17,7 +18,6 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import io.netty.handler.codec.http2.Http2Headers;
-import java.io.EOFException;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -64,49 +64,17 @@ final class HostilePeersTest {
     pods.endHoldingNothing();
   }
 
-  private long counter(String series) {
-    Exposition out = new Exposition();
-    pods.tunnels.write(out);
-    return out.toString()
-        .lines()
-        .filter(line -> line.startsWith(series + " "))
-        .mapToLong(line -> Long.parseLong(line.substring(series.length() + 1)))
-        .findFirst()
-        .orElseThrow(() -> new AssertionError("no counter " + series));
-  }
-
   private long abuses(String kind) {
-    return counter("weir_tunnel_abuse_total{kind=\"%s\"}".formatted(kind));
+    return pods.counter("weir_tunnel_abuse_total{kind=\"%s\"}".formatted(kind));
   }
 
   private long ended(String code) {
-    return counter("weir_tunnels_ended_total{code=\"%s\"}".formatted(code));
+    return pods.counter("weir_tunnels_ended_total{code=\"%s\"}".formatted(code));
   }
 
   private long handshakes(String side, String result) {
-    return counter(
+    return pods.counter(
         "weir_tunnel_handshakes_total{side=\"%s\",result=\"%s\"}".formatted(side, result));
-  }
-
-  private static String hear(SocketChannel from, int length) throws IOException {
-    ByteBuffer heard = ByteBuffer.allocate(length);
-    while (heard.hasRemaining()) {
-      if (from.read(heard) < 0) {
-        throw new EOFException("ended");
-      }
-    }
-    return new String(heard.array(), StandardCharsets.UTF_8);
-  }
-
-  private static void say(SocketChannel from, SocketChannel to, String text) throws IOException {
-    from.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
-    assertThat(hear(to, text.length())).isEqualTo(text);
-  }
-
-  private static void assertReset(SocketChannel channel) {
-    assertThatThrownBy(() -> channel.read(ByteBuffer.allocate(1)))
-        .isInstanceOf(IOException.class)
-        .isNotInstanceOf(EOFException.class);
   }
 
   private void awaitRefused(Refusal reason) {
@@ -182,10 +150,7 @@ final class HostilePeersTest {
       awaitRefused(Refusal.TUNNEL_FAILED);
       awaitRefused(Refusal.REVOKED);
       assertThat(handshakes("server", "revoked")).isEqualTo(1);
-      await()
-          .untilAsserted(() ->
-              assertThat(pods.failures.toString(StandardCharsets.UTF_8))
-                  .contains("TLS: refused-by-peer"));
+      await().untilAsserted(() -> assertThat(pods.failures()).contains("TLS: refused-by-peer"));
       assertThat(listener.accept()).isNull();
     }
   }
@@ -432,7 +397,7 @@ final class HostilePeersTest {
     }
     assertThat(pods.refused)
         .containsKeys(Refusal.BAD_TUNNEL_REQUEST, Refusal.SELF_PORT, Refusal.CONNECT_REFUSED);
-    assertThat(counter("weir_tunnel_bad_requests_total")).isEqualTo(7);
+    assertThat(pods.counter("weir_tunnel_bad_requests_total")).isEqualTo(7);
   }
 
   private static Service service(String name, String address, ServicePort port) {
@@ -480,7 +445,7 @@ final class HostilePeersTest {
       try (SocketChannel server = listener.accept()) {
         assertThat(peer.status(id)).isEqualTo(200);
         peer.send(RawPeer.data(id, "three"));
-        assertThat(hear(server, 13)).isEqualTo("one two three");
+        assertThat(receive(server, 13)).isEqualTo("one two three");
       }
     }
   }
@@ -511,7 +476,7 @@ final class HostilePeersTest {
       assertThat(peer.status(waits)).isEqualTo(503);
       try (SocketChannel server = listener.accept()) {
         peer.send(RawPeer.data(goes, "goes on"));
-        assertThat(hear(server, 7)).isEqualTo("goes on");
+        assertThat(receive(server, 7)).isEqualTo("goes on");
       }
     } finally {
       for (SocketChannel each : fillers) {
@@ -572,8 +537,6 @@ final class HostilePeersTest {
         }
       }
     }
-    await()
-        .untilAsserted(() ->
-            assertThat(pods.failures.toString(StandardCharsets.UTF_8)).contains("no answer from"));
+    await().untilAsserted(() -> assertThat(pods.failures()).contains("no answer from"));
   }
 }

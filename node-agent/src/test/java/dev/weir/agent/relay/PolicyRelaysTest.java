@@ -1,7 +1,9 @@
 package dev.weir.agent.relay;
 
+import static dev.weir.agent.relay.Programs.assertReset;
+import static dev.weir.agent.relay.Programs.receive;
+import static dev.weir.agent.relay.Programs.send;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.authz.Authz;
@@ -14,12 +16,9 @@ import dev.weir.api.model.Authorization.Match;
 import dev.weir.api.model.Authorization.Rule;
 import dev.weir.api.model.Authorization.Scope;
 import dev.weir.testing.NeedsRoot;
-import java.io.EOFException;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
@@ -58,26 +57,6 @@ final class PolicyRelaysTest {
                     new Clause(
                         List.of(
                             Match.accounts(List.of(new Account("test", account)), List.of())))))));
-  }
-
-  private static void send(SocketChannel channel, String text) throws IOException {
-    channel.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
-  }
-
-  private static String receive(SocketChannel channel, int bytes) throws IOException {
-    ByteBuffer buffer = ByteBuffer.allocate(bytes);
-    while (buffer.hasRemaining()) {
-      if (channel.read(buffer) < 0) {
-        throw new EOFException("%d of %d bytes".formatted(buffer.position(), bytes));
-      }
-    }
-    return new String(buffer.array(), StandardCharsets.UTF_8);
-  }
-
-  private static void assertReset(SocketChannel channel) {
-    assertThatThrownBy(() -> receive(channel, 1))
-        .isInstanceOf(IOException.class)
-        .isNotInstanceOf(EOFException.class);
   }
 
   @Test

@@ -1,5 +1,9 @@
 package dev.weir.agent.relay;
 
+import static dev.weir.agent.relay.Programs.assertReset;
+import static dev.weir.agent.relay.Programs.receive;
+import static dev.weir.agent.relay.Programs.reset;
+import static dev.weir.agent.relay.Programs.send;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
@@ -8,17 +12,14 @@ import dev.weir.agent.config.MeshView;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.api.model.Workload;
 import dev.weir.testing.NeedsRoot;
-import java.io.EOFException;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.StandardProtocolFamily;
-import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -58,20 +59,6 @@ final class RelaysTest {
     pods.endHoldingNothing();
   }
 
-  private static void send(SocketChannel channel, String text) throws IOException {
-    channel.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
-  }
-
-  private static String receive(SocketChannel channel, int bytes) throws IOException {
-    ByteBuffer buffer = ByteBuffer.allocate(bytes);
-    while (buffer.hasRemaining()) {
-      if (channel.read(buffer) < 0) {
-        throw new EOFException("%d of %d bytes".formatted(buffer.position(), bytes));
-      }
-    }
-    return new String(buffer.array(), StandardCharsets.UTF_8);
-  }
-
   private static long receiveToEnd(SocketChannel channel) throws IOException {
     ByteBuffer buffer = ByteBuffer.allocate(64 * 1024);
     long total = 0;
@@ -87,17 +74,6 @@ final class RelaysTest {
     for (long left = bytes; left > 0; ) {
       left -= channel.write(block.clear().limit((int) Math.min(left, block.capacity())));
     }
-  }
-
-  static void reset(SocketChannel channel) throws IOException {
-    channel.setOption(StandardSocketOptions.SO_LINGER, 0);
-    channel.close();
-  }
-
-  private static void assertReset(SocketChannel channel) {
-    assertThatThrownBy(() -> receive(channel, 1))
-        .isInstanceOf(IOException.class)
-        .isNotInstanceOf(EOFException.class);
   }
 
   private static InetAddress remote(SocketChannel channel) throws IOException {

@@ -186,7 +186,7 @@ final class SplicingTest {
                 for (int n = 0; n < 16; n++) {
                   client.write(block.clear());
                 }
-                RelaysTest.reset(client);
+                Programs.reset(client);
               } catch (IOException e) {
                 throw new AssertionError(e);
               }

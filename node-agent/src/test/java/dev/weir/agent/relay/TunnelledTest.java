@@ -1,16 +1,15 @@
 package dev.weir.agent.relay;
 
+import static dev.weir.agent.relay.Programs.assertReset;
+import static dev.weir.agent.relay.Programs.say;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.weir.agent.config.MeshView;
-import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.api.model.ApplicationTunnel;
 import dev.weir.api.model.Authorization;
 import dev.weir.testing.NeedsRoot;
-import java.io.EOFException;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -40,23 +39,6 @@ final class TunnelledTest {
   @AfterEach
   void nothingIsHeldWhenAllHasEnded() {
     pods.endHoldingNothing();
-  }
-
-  private static void say(SocketChannel from, SocketChannel to, String text) throws IOException {
-    from.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
-    ByteBuffer heard = ByteBuffer.allocate(text.length());
-    while (heard.hasRemaining()) {
-      if (to.read(heard) < 0) {
-        throw new EOFException("ended");
-      }
-    }
-    assertThat(new String(heard.array(), StandardCharsets.UTF_8)).isEqualTo(text);
-  }
-
-  private static void assertReset(SocketChannel channel) {
-    assertThatThrownBy(() -> channel.read(ByteBuffer.allocate(1)))
-        .isInstanceOf(IOException.class)
-        .isNotInstanceOf(EOFException.class);
   }
 
   private void assertRefused(Refusal reason) {
@@ -222,14 +204,12 @@ final class TunnelledTest {
       assertReset(server);
       await()
           .untilAsserted(() ->
-              assertThat(pods.failures.toString(StandardCharsets.UTF_8))
+              assertThat(pods.failures())
                   .containsPattern("tunnel ended: .*certificate is revoked"));
       assertThat(pods.refused).containsEntry(Refusal.REVOKED, 1);
-      Exposition metrics = new Exposition();
-      pods.tunnels.write(metrics);
-      assertThat(metrics.toString())
+      assertThat(pods.counter("weir_tunnels_revoked_total"))
           .as("its own side ends it as well, should the other have no such list")
-          .contains("weir_tunnels_revoked_total 2");
+          .isEqualTo(2);
     }
   }
 

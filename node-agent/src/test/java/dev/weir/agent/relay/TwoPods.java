@@ -20,6 +20,7 @@ import dev.weir.agent.identity.TestIdentities;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
+import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.route.Router;
 import dev.weir.agent.telemetry.AccessLog;
 import dev.weir.agent.telemetry.Refusal;
@@ -100,7 +101,7 @@ public final class TwoPods implements AutoCloseable {
   final boolean tunnelled;
 
   /** The access log, of connections that failed. */
-  final ByteArrayOutputStream failures = new ByteArrayOutputStream();
+  private final ByteArrayOutputStream failures = new ByteArrayOutputStream();
 
   private final Kernel kernel = Kernel.instance();
   private final Fd clientNetwork;
@@ -434,6 +435,22 @@ public final class TwoPods implements AutoCloseable {
             throw new UncheckedIOException(e);
           }
         });
+  }
+
+  /** What the tunnels say of themselves. */
+  long counter(String series) {
+    Exposition out = new Exposition();
+    tunnels.write(out);
+    return out.toString()
+        .lines()
+        .filter(line -> line.startsWith(series + " "))
+        .mapToLong(line -> Long.parseLong(line.substring(series.length() + 1)))
+        .findFirst()
+        .orElseThrow(() -> new AssertionError("no counter " + series));
+  }
+
+  String failures() {
+    return failures.toString(StandardCharsets.UTF_8);
   }
 
   /** Aborts what is open, sees that nothing of it is held, and closes. */
