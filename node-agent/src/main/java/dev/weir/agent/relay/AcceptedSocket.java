@@ -49,7 +49,7 @@ final class AcceptedSocket implements Arrival {
 
   @Override
   public End end(Relay relay) {
-    SocketEnd made = new SocketEnd(relay, channel, true, tuning);
+    SocketEnd made = SocketEnd.ofClient(relay, channel, tuning);
     end = made;
     return made;
   }

@@ -388,9 +388,10 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening, PodTunnels.FarO
     }
     // Before channelActive, which follows this listener and begins to read.
     join(relay -> {
-      SocketEnd end = new SocketEnd(relay, server, false, relays.tuning());
-      end.join();
       InetSocketAddress called = introducedTo;
+      boolean borrowed = into != null && called == null;
+      SocketEnd end = SocketEnd.ofServer(relay, server, borrowed, relays.tuning());
+      end.join();
       if (called != null) {
         // Before anything that the client says.
         end.write(ProxyHeader.of(server.alloc(), arrival.client(), called, arrival.principal()));

@@ -16,10 +16,13 @@ import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.channel.socket.ChannelOutputShutdownEvent;
 import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.unix.IntegerUnixChannelOption;
+import io.netty.channel.unix.RawUnixChannelOption;
 import io.netty.channel.unix.Socket;
 import io.netty.channel.unix.UnixChannel;
 import io.netty.util.concurrent.Future;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.NotYetConnectedException;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -44,6 +47,15 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
       new IntegerUnixChannelOption("SO_ERROR", 1, 4);
   private static final long WATCH_SECONDS = 1;
 
+  // struct tcp_info up to tcpi_unacked.
+  private static final ChannelOption<ByteBuffer> INFO =
+      new RawUnixChannelOption("TCP_INFO", 6, 11, 28);
+  private static final int INFO_UNACKED = 24;
+
+  private static final long ARRIVAL_MILLIS = 1;
+  private static final long ARRIVAL_MOST_MILLIS = 256;
+  private static final long ARRIVAL_NANOS = TimeUnit.SECONDS.toNanos(3);
+
   /**
    * What waits below the high mark is credited: a reader that stops holds as much beside its
    * window. For streams that were granted no more than all are.
@@ -53,6 +65,10 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   private final Relay relay;
   private final SocketChannel channel;
   private final boolean client;
+
+  /** Its address is the client's, which the namespace that it is in does not have. */
+  private final boolean borrowed;
+
   private final Tuning tuning;
   private final Turnstile turnstile;
 
@@ -70,16 +86,30 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   private boolean failed;
 
   private boolean gone;
+  private boolean resetting;
 
   /** The next look at a socket whose FIN came; null where none is due. */
   private @Nullable Future<?> nextWatch;
 
-  SocketEnd(Relay relay, SocketChannel channel, boolean client, Tuning tuning) {
+  private SocketEnd(
+      Relay relay, SocketChannel channel, boolean client, boolean borrowed, Tuning tuning) {
+    this.borrowed = borrowed;
     this.tuning = tuning;
     this.relay = relay;
     this.channel = channel;
     this.client = client;
     this.turnstile = new Turnstile(relay.share(), channel);
+  }
+
+  static SocketEnd ofClient(Relay relay, SocketChannel channel, Tuning tuning) {
+    return new SocketEnd(relay, channel, true, false, tuning);
+  }
+
+  /**
+   * @param borrowed its address is the client's, not one of the namespace that it is in
+   */
+  static SocketEnd ofServer(Relay relay, SocketChannel channel, boolean borrowed, Tuning tuning) {
+    return new SocketEnd(relay, channel, false, borrowed, tuning);
   }
 
   /** Takes its place in the channel's pipeline, which was tuned before. */
@@ -219,7 +249,7 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   @Override
   public void reading(boolean on) {
     // Nothing is left to be read, and a transport that forgets the socket fails to look at it.
-    if (!inputEnded) {
+    if (!inputEnded && !resetting) {
       turnstile.reading(on);
     }
   }
@@ -390,10 +420,54 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   @Override
   public void reset() {
     failed = true;
+    if (borrowed && channel.isRegistered() && isUnderway()) {
+      resetting = true;
+      turnstile.reading(false);
+      // Should the process end meanwhile, so does the connection: by no FIN.
+      channel.config().setSoLinger(0);
+      resetOnArrival(System.nanoTime() + ARRIVAL_NANOS, ARRIVAL_MILLIS);
+    } else {
+      resetNow();
+    }
+  }
+
+  private void resetNow() {
     boolean known = channel.isRegistered();
     reset(channel);
     if (!known) {
       gone(false);
+    }
+  }
+
+  /**
+   * A RST that overtakes data, which loopback lets happen where a thread changes its core, is not
+   * believed: the server asks for the place that the stream is at (RFC 5961 3.2), and with the
+   * socket gone nobody may answer from an address that this namespace has not got, so the server
+   * would wait for ever. It is sent once nothing is left to be overtaken.
+   */
+  private void resetOnArrival(long deadline, long delay) {
+    channel
+        .eventLoop()
+        .schedule(
+            () -> {
+              if (channel.isOpen() && isUnderway() && System.nanoTime() - deadline < 0) {
+                resetOnArrival(deadline, Math.min(2 * delay, ARRIVAL_MOST_MILLIS));
+              } else {
+                resetNow();
+              }
+            },
+            delay,
+            TimeUnit.MILLISECONDS);
+  }
+
+  /** Whether the other side has yet to acknowledge something that was sent. */
+  private boolean isUnderway() {
+    try {
+      ByteBuffer info = channel.config().getOption(INFO);
+      return info != null && info.order(ByteOrder.nativeOrder()).getInt(INFO_UNACKED) != 0;
+    } catch (ChannelException e) {
+      // Closed, or forgotten by the kernel: then nothing is.
+      return false;
     }
   }
 

@@ -3,6 +3,7 @@ package dev.weir.agent.relay;
 import static dev.weir.agent.relay.Programs.assertReset;
 import static dev.weir.agent.relay.Programs.receive;
 import static dev.weir.agent.relay.Programs.reset;
+import static dev.weir.agent.relay.Programs.say;
 import static dev.weir.agent.relay.Programs.send;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -28,6 +29,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.zip.CRC32C;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -297,6 +300,42 @@ final class RelaysTest {
       reset(client);
       assertReset(server);
     }
+  }
+
+  @Test
+  void aResetWaitsForBytesThatAreStillUnderWay() throws IOException {
+    try (ServerSocketChannel listener = pods.listen();
+        SocketChannel client = pods.connect();
+        SocketChannel server = listener.accept()) {
+      say(client, server, "first");
+      // As if another core had them: the server hears all else, a reset for one, before.
+      pods.nft(
+          """
+          table inet late {
+            counter kept { }
+            chain input {
+              type filter hook input priority 0;
+              tcp dport %d meta length > 1000 counter name kept drop
+            }
+          }
+          """
+              .formatted(((InetSocketAddress) server.getLocalAddress()).getPort()));
+      send(client, "x".repeat(4000));
+      await().until(() -> kept() > 0);
+      reset(client);
+      long before = kept();
+      await().untilAsserted(() -> assertThat(kept()).as("sent again").isGreaterThan(before));
+      pods.nft("delete table inet late");
+      assertThat(receive(server, 4000)).hasSize(4000);
+      assertReset(server);
+    }
+  }
+
+  private long kept() {
+    Matcher packets =
+        Pattern.compile("packets (\\d+)").matcher(pods.nft("list counter inet late kept"));
+    assertThat(packets.find()).isTrue();
+    return Long.parseLong(packets.group(1));
   }
 
   @Test

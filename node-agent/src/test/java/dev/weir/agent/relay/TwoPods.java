@@ -40,6 +40,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
+import java.io.Writer;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.StandardProtocolFamily;
@@ -279,6 +280,28 @@ public final class TwoPods implements AutoCloseable {
         () -> {
           Netlink netlink = kernel.netlink();
           netlink.addAddress(eth0(netlink), address, 24);
+        });
+  }
+
+  /** Runs nft in the server's namespace; what it prints. */
+  String nft(String commands) {
+    return in(
+        serverNetwork,
+        () -> {
+          try {
+            Process nft =
+                new ProcessBuilder("nft", "-f", "/dev/stdin").redirectErrorStream(true).start();
+            try (Writer to = nft.outputWriter(StandardCharsets.UTF_8)) {
+              to.write(commands);
+            }
+            String said = new String(nft.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertThat(nft.waitFor()).as(said).isZero();
+            return said;
+          } catch (IOException e) {
+            throw new UncheckedIOException(e);
+          } catch (InterruptedException e) {
+            throw new AssertionError(e);
+          }
         });
   }
 
