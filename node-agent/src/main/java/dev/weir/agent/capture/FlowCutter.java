@@ -5,8 +5,6 @@ import dev.weir.bpf.Layouts;
 import dev.weir.ffi.Bpf.BpfMap;
 import dev.weir.ffi.Kernel;
 import dev.weir.ffi.KernelException;
-import dev.weir.ffi.Netlink.TcpSocket;
-import java.net.InetAddress;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -20,12 +18,6 @@ import java.util.function.Predicate;
  * client's namespace is not known; the other end sees a reset.
  */
 final class FlowCutter {
-  private record Ends(InetAddress local, int localPort, InetAddress remote, int remotePort) {
-    static Ends of(TcpSocket socket) {
-      return new Ends(socket.local(), socket.localPort(), socket.remote(), socket.remotePort());
-    }
-  }
-
   private final Kernel kernel;
   private final BpfMap flows;
   private final PodBook book;

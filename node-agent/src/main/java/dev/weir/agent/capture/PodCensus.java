@@ -30,8 +30,7 @@ record PodCensus(int agents, int others) {
     int agents = 0;
     int others = 0;
     for (TcpSocket socket : sockets) {
-      int state = socket.state();
-      if (state == TCP_TIME_WAIT || state == TCP_CLOSE || state == TCP_LISTEN) {
+      if (!isOpen(socket)) {
         continue;
       }
       if (isPrograms(socket, own, served)) {
@@ -55,6 +54,12 @@ record PodCensus(int agents, int others) {
           socket.local().isLoopbackAddress() && served.contains(socket.localPort());
       default -> true;
     };
+  }
+
+  /** Neither a listener nor what is left of a connection that has ended. */
+  static boolean isOpen(TcpSocket socket) {
+    int state = socket.state();
+    return state != TCP_TIME_WAIT && state != TCP_CLOSE && state != TCP_LISTEN;
   }
 
   /** An agent's, or accepted from one. */

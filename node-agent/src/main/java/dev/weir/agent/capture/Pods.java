@@ -530,6 +530,10 @@ final class Pods implements Enroller {
     if (former != null) {
       // Policy may have changed while no agent lived.
       verdicts.reviewNow();
+      int abandoned = Abandoned.end(kernel, pod);
+      if (abandoned > 0) {
+        log.info("what a former agent left was ended", "pod", pod.label(), "count", abandoned);
+      }
     }
     return one;
   }

@@ -284,7 +284,7 @@ public final class TwoPods implements AutoCloseable {
   }
 
   /** Runs nft in the server's namespace; what it prints. */
-  String nft(String commands) {
+  public String nft(String commands) {
     return in(
         serverNetwork,
         () -> {
