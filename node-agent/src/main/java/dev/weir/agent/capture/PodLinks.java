@@ -41,9 +41,7 @@ final class PodLinks {
    * Every interface but lo carries both programs afterwards; links that stand get this agent's
    * programs with no gap.
    */
-  void attach(Fd netns, long cookie) {
-    List<Netlink.Interface> interfaces =
-        kernel.namespaces().inNetwork(netns, () -> kernel.netlink().interfaces());
+  void attach(Fd netns, long cookie, List<Netlink.Interface> interfaces) {
     Path folder = folder(cookie);
     createFolder(folder);
     for (Netlink.Interface device : interfaces) {

@@ -17,6 +17,7 @@ import java.net.Inet4Address;
 import java.net.Inet6Address;
 import java.net.InetAddress;
 import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -48,6 +49,10 @@ import org.jspecify.annotations.Nullable;
  */
 final class Pods implements Enroller {
   static final Duration TICK = Duration.ofMillis(250);
+
+  // A list of sockets takes a millisecond, which nobody who waits to be enrolled is to wait for.
+  private static final int INHERITED_A_TICK = 8;
+
   // The enroller waits 5 s for an answer. On a node where everything starts at once, enrolling took
   // 2 s of them: with 3 s of waiting before it the answer came too late (seen).
   private static final long SETTINGS_WITHIN_NANOS = Duration.ofSeconds(2).toNanos();
@@ -113,6 +118,9 @@ final class Pods implements Enroller {
   private final Map<Long, Leaving> leaving = new HashMap<>();
   private final Map<Long, Layouts.PodEntry> adopted = new HashMap<>();
   private final Set<InetAddress> knownNodeAddresses = new HashSet<>();
+
+  /** Pods of a former agent in which it may have left something. */
+  private final ArrayDeque<Pod> inherited = new ArrayDeque<>();
 
   private PodDirectory directory = PodDirectory.EMPTY;
   // A control plane that let one pod wait in vain is not waited for again until it says something.
@@ -332,7 +340,7 @@ final class Pods implements Enroller {
     if (same != null && same.pod.cookie() == cookie) {
       netns.close();
       same.named = true;
-      refresh(same, addressesIn(same.pod.netns()));
+      refresh(same, ownAddresses(interfacesIn(same.pod.netns())));
       answer.complete(same.pod);
       return;
     }
@@ -400,6 +408,25 @@ final class Pods implements Enroller {
         release(one);
       }
     }
+    for (int i = 0; i < INHERITED_A_TICK && !inherited.isEmpty(); i++) {
+      endAbandoned(inherited.remove());
+    }
+  }
+
+  private void endAbandoned(Pod pod) {
+    Enrolled one = enrolled.get(pod.uid());
+    if (one == null || one.pod.cookie() != pod.cookie()) {
+      return;
+    }
+    try {
+      int count = Abandoned.end(kernel, one.pod);
+      if (count > 0) {
+        log.info("what a former agent left was ended", "pod", pod.label(), "count", count);
+      }
+    } catch (KernelException e) {
+      log.error(
+          "cannot look for what a former agent left", "pod", pod.label(), "cause", e.getMessage());
+    }
   }
 
   private boolean isKnown(PodName name) {
@@ -419,8 +446,7 @@ final class Pods implements Enroller {
   void watchInterfaces() {
     for (Enrolled one : List.copyOf(enrolled.values())) {
       Pod pod = one.pod;
-      List<Netlink.Interface> interfaces =
-          kernel.namespaces().inNetwork(pod.netns(), () -> kernel.netlink().interfaces());
+      List<Netlink.Interface> interfaces = interfacesIn(pod.netns());
       if (heartbeat.inCharge()) {
         links.attachNew(pod.netns(), pod.cookie(), interfaces);
       }
@@ -468,6 +494,7 @@ final class Pods implements Enroller {
     }
     // The namespace itself is the truth about addresses; what the control plane says may be of a
     // pod before or after.
+    List<Netlink.Interface> interfaces = interfacesIn(netns);
     Pod pod =
         describe(
             name,
@@ -475,7 +502,7 @@ final class Pods implements Enroller {
             cookie,
             number,
             former == null ? 0 : former.identity(),
-            addressesIn(netns));
+            ownAddresses(interfaces));
     if (pod.addresses().isEmpty()) {
       throw new CaptureException("it has no address yet");
     }
@@ -488,7 +515,7 @@ final class Pods implements Enroller {
         listener.enrolled(pod);
         told.add(listener);
       }
-      links.attach(netns, cookie);
+      links.attach(netns, cookie, interfaces);
       takeAddresses(pod);
       if (former != null) {
         rules.settle(cookie, pod.settings());
@@ -530,10 +557,7 @@ final class Pods implements Enroller {
     if (former != null) {
       // Policy may have changed while no agent lived.
       verdicts.reviewNow();
-      int abandoned = Abandoned.end(kernel, pod);
-      if (abandoned > 0) {
-        log.info("what a former agent left was ended", "pod", pod.label(), "count", abandoned);
-      }
+      inherited.add(pod);
     }
     return one;
   }
@@ -587,8 +611,8 @@ final class Pods implements Enroller {
         workload.map(Workload::settings).orElse(PodSettings.DEFAULT));
   }
 
-  private List<InetAddress> addressesIn(Fd netns) {
-    return kernel.namespaces().inNetwork(netns, () -> ownAddresses(kernel.netlink().interfaces()));
+  private List<Netlink.Interface> interfacesIn(Fd netns) {
+    return kernel.namespaces().inNetwork(netns, () -> kernel.netlink().interfaces());
   }
 
   private static List<InetAddress> ownAddresses(List<Netlink.Interface> interfaces) {

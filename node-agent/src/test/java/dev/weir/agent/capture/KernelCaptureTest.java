@@ -8,10 +8,20 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.tuple;
 
+import dev.weir.agent.log.Level;
+import dev.weir.agent.log.Log;
+import dev.weir.agent.log.Logs;
+import dev.weir.agent.relay.Nft;
+import dev.weir.agent.transport.PodSockets;
+import dev.weir.agent.transport.PodSupply;
+import dev.weir.agent.transport.Transport;
 import dev.weir.api.model.FastPath;
 import dev.weir.api.model.OnAgentLoss;
 import dev.weir.api.model.PortRange;
 import dev.weir.testing.NeedsKernel;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.EventLoop;
+import io.netty.channel.EventLoopGroup;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;
@@ -22,11 +32,14 @@ import java.net.StandardProtocolFamily;
 import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
+import java.time.InstantSource;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -541,6 +554,76 @@ final class KernelCaptureTest {
     assertThat(node.connect(node.client, SERVER4, PORT).isConnected()).isTrue();
     await("captured", () -> acceptsCaptured(client));
     socket.close();
+  }
+
+  @Test
+  void whatAnAgentLeftWithoutAWordTheNextOneEnds() throws Exception {
+    node.enrolServer();
+    ServerSocketChannel listening = node.listen(node.server, SERVER4, PORT);
+    Log log = new Logs(System.err, InstantSource.system(), Level.INFO).room("test");
+    Transport transport = Transport.named("epoll");
+    EventLoopGroup loops =
+        transport.loops(1, Thread.ofPlatform().name("loop-", 0).daemon().factory());
+    try (PodSockets sockets = new PodSockets(transport, TestNode.KERNEL.namespaces(), log).start();
+        PodSupply supply = sockets.supply(node.server)) {
+      deliver(loops.next(), supply);
+      try (SocketChannel accepted = listening.accept()) {
+        node.stop();
+        Nft.run(
+            node.server,
+            """
+            table inet silent {
+              chain input {
+                type filter hook input priority 0;
+                tcp flags & rst == rst drop
+              }
+            }
+            """);
+        int ended =
+            TestNode.KERNEL
+                .namespaces()
+                .inNetwork(
+                    node.server,
+                    () ->
+                        TestNode.KERNEL
+                            .netlink()
+                            .destroyTcp(socket -> socket.local().equals(CLIENT4)));
+        assertThat(ended).isEqualTo(1);
+        Nft.run(node.server, "delete table inet silent");
+        node.start();
+        node.enrolServer();
+        accepted.socket().setSoTimeout(5_000);
+        assertThatThrownBy(() -> accepted.socket().getInputStream().read())
+            .isInstanceOf(IOException.class)
+            .isNotInstanceOf(SocketTimeoutException.class);
+      }
+    } finally {
+      loops.shutdownGracefully(0, 5, TimeUnit.SECONDS).awaitUninterruptibly(10, TimeUnit.SECONDS);
+    }
+  }
+
+  /** Connects to the server as an agent does for the client. */
+  private static void deliver(EventLoop loop, PodSupply supply) throws Exception {
+    CompletableFuture<ChannelFuture> connecting = new CompletableFuture<>();
+    supply.delivering(
+        loop,
+        new PodSupply.Taker() {
+          @Override
+          public void socket(io.netty.channel.socket.SocketChannel channel) {
+            loop.register(channel)
+                .addListener(_ ->
+                    connecting.complete(
+                        channel.connect(
+                            new InetSocketAddress(SERVER4, PORT),
+                            new InetSocketAddress(CLIENT4, 1024))));
+          }
+
+          @Override
+          public void none(Throwable why) {
+            connecting.completeExceptionally(why);
+          }
+        });
+    connecting.get(10, TimeUnit.SECONDS).sync();
   }
 
   @Test

@@ -40,7 +40,6 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
-import java.io.Writer;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.StandardProtocolFamily;
@@ -285,24 +284,7 @@ public final class TwoPods implements AutoCloseable {
 
   /** Runs nft in the server's namespace; what it prints. */
   public String nft(String commands) {
-    return in(
-        serverNetwork,
-        () -> {
-          try {
-            Process nft =
-                new ProcessBuilder("nft", "-f", "/dev/stdin").redirectErrorStream(true).start();
-            try (Writer to = nft.outputWriter(StandardCharsets.UTF_8)) {
-              to.write(commands);
-            }
-            String said = new String(nft.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-            assertThat(nft.waitFor()).as(said).isZero();
-            return said;
-          } catch (IOException e) {
-            throw new UncheckedIOException(e);
-          } catch (InterruptedException e) {
-            throw new AssertionError(e);
-          }
-        });
+    return Nft.run(serverNetwork, commands);
   }
 
   private static void write(String path, String value) {
