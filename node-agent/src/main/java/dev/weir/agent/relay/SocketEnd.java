@@ -420,11 +420,10 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
   @Override
   public void reset() {
     failed = true;
-    if (borrowed && channel.isRegistered() && isUnderway()) {
+    // Should the process end meanwhile, the connection ends by no FIN.
+    if (borrowed && channel.isRegistered() && isUnderway() && willEndByReset(channel)) {
       resetting = true;
       turnstile.reading(false);
-      // Should the process end meanwhile, so does the connection: by no FIN.
-      channel.config().setSoLinger(0);
       resetOnArrival(System.nanoTime() + ARRIVAL_NANOS, ARRIVAL_MILLIS);
     } else {
       resetNow();
@@ -475,17 +474,22 @@ final class SocketEnd extends ChannelInboundHandlerAdapter implements End {
     if (!channel.isOpen()) {
       return;
     }
-    try {
-      channel.config().setSoLinger(0);
-    } catch (ChannelException e) {
-      // The kernel has already forgotten the connection: then there is nobody to tell.
-      channel.close();
-      return;
-    }
-    if (channel.isRegistered()) {
+    if (!willEndByReset(channel) || channel.isRegistered()) {
       channel.close();
     } else {
       channel.unsafe().closeForcibly();
+    }
+  }
+
+  /**
+   * Whether closing it resets it from now on; where the kernel has forgotten it, nobody is left.
+   */
+  private static boolean willEndByReset(SocketChannel channel) {
+    try {
+      channel.config().setSoLinger(0);
+      return true;
+    } catch (ChannelException e) {
+      return false;
     }
   }
 }
