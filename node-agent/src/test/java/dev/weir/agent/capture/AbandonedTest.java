@@ -3,6 +3,7 @@ package dev.weir.agent.capture;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.weir.agent.relay.Nft;
 import dev.weir.agent.relay.TwoPods;
 import dev.weir.ffi.Kernel;
 import dev.weir.testing.NeedsRoot;
@@ -20,29 +21,6 @@ import org.junit.jupiter.api.Timeout;
 final class AbandonedTest {
   private final Kernel kernel = Kernel.instance();
 
-  private void loseAgentsEnd(TwoPods pods, int port) {
-    pods.nft(
-        """
-        table inet silent {
-          chain input {
-            type filter hook input priority 0;
-            tcp flags & rst == rst drop
-          }
-        }
-        """);
-    kernel
-        .namespaces()
-        .inNetwork(
-            pods.server.netns(),
-            () ->
-                kernel
-                    .netlink()
-                    .destroyTcp(socket ->
-                        socket.remotePort() == port
-                            && pods.server.addresses().contains(socket.remote())));
-    pods.nft("delete table inet silent");
-  }
-
   @Test
   void whatLostItsAgentIsEndedAndAllElseGoesOn() throws IOException {
     try (TwoPods pods = new TwoPods("epoll");
@@ -53,7 +31,13 @@ final class AbandonedTest {
         SocketChannel client = pods.connect();
         SocketChannel server = second.accept()) {
       assertThat(Abandoned.end(kernel, pods.server)).isZero();
-      loseAgentsEnd(pods, first.socket().getLocalPort());
+      int port = first.socket().getLocalPort();
+      int lost =
+          Nft.endUnheard(
+              pods.server.netns(),
+              socket ->
+                  socket.remotePort() == port && pods.server.addresses().contains(socket.remote()));
+      assertThat(lost).isEqualTo(1);
       assertThat(Abandoned.end(kernel, pods.server)).isEqualTo(1);
       assertThatThrownBy(() -> abandoned.read(ByteBuffer.allocate(1)))
           .isInstanceOf(IOException.class);

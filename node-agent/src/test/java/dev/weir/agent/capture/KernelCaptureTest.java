@@ -569,27 +569,8 @@ final class KernelCaptureTest {
       deliver(loops.next(), supply);
       try (SocketChannel accepted = listening.accept()) {
         node.stop();
-        Nft.run(
-            node.server,
-            """
-            table inet silent {
-              chain input {
-                type filter hook input priority 0;
-                tcp flags & rst == rst drop
-              }
-            }
-            """);
-        int ended =
-            TestNode.KERNEL
-                .namespaces()
-                .inNetwork(
-                    node.server,
-                    () ->
-                        TestNode.KERNEL
-                            .netlink()
-                            .destroyTcp(socket -> socket.local().equals(CLIENT4)));
-        assertThat(ended).isEqualTo(1);
-        Nft.run(node.server, "delete table inet silent");
+        assertThat(Nft.endUnheard(node.server, socket -> socket.local().equals(CLIENT4)))
+            .isEqualTo(1);
         node.start();
         node.enrolServer();
         accepted.socket().setSoTimeout(5_000);

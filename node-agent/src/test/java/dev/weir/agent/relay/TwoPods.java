@@ -283,7 +283,7 @@ public final class TwoPods implements AutoCloseable {
   }
 
   /** Runs nft in the server's namespace; what it prints. */
-  public String nft(String commands) {
+  String nft(String commands) {
     return Nft.run(serverNetwork, commands);
   }
 
