@@ -188,8 +188,7 @@ final class Agent implements AutoCloseable {
               authz,
               telemetry,
               telemetry,
-              Tuning.standard(
-                  transport, ByteBufAllocator.DEFAULT, kernel.sockets(), capture.joinedSockets()),
+              Tuning.standard(ByteBufAllocator.DEFAULT, kernel.sockets(), capture.joinedSockets()),
               logs.room("relay"));
       PodDns dns =
           new PodDns(

@@ -5,7 +5,6 @@ import dev.weir.agent.capture.PodListener;
 import dev.weir.agent.dns.DnsSockets;
 import dev.weir.agent.dns.PodDns;
 import dev.weir.agent.transport.PodSockets;
-import dev.weir.agent.transport.PodSupply;
 import io.netty.channel.ChannelHandler;
 import io.netty.channel.EventLoop;
 import io.netty.channel.socket.DatagramChannel;
@@ -18,16 +17,9 @@ import java.util.concurrent.ConcurrentHashMap;
 
 /** Gives each enrolled pod its DNS, on sockets of its own namespace. */
 final class DnsOfPods implements PodListener {
-  private record Served(PodDns.Serving serving, PodSupply supply) {
-    void close() {
-      serving.close();
-      supply.close();
-    }
-  }
-
   private final PodDns dns;
   private final PodSockets sockets;
-  private final Map<Integer, Served> served = new ConcurrentHashMap<>();
+  private final Map<Integer, PodDns.Serving> served = new ConcurrentHashMap<>();
 
   DnsOfPods(PodDns dns, PodSockets sockets) {
     this.dns = dns;
@@ -36,13 +28,7 @@ final class DnsOfPods implements PodListener {
 
   @Override
   public void enrolled(Pod pod) {
-    PodSupply supply = sockets.supply(pod.netns());
-    try {
-      served.put(pod.number(), new Served(dns.serve(pod, socketsOf(pod, supply)), supply));
-    } catch (RuntimeException e) {
-      supply.close();
-      throw e;
-    }
+    served.put(pod.number(), dns.serve(pod, socketsOf(pod)));
   }
 
   @Override
@@ -52,7 +38,7 @@ final class DnsOfPods implements PodListener {
 
   @Override
   public void withdrawn(Pod pod) {
-    Served gone = served.remove(pod.number());
+    PodDns.Serving gone = served.remove(pod.number());
     if (gone != null) {
       gone.close();
     }
@@ -60,24 +46,24 @@ final class DnsOfPods implements PodListener {
 
   /** Another agent answers new questions; what was asked here is answered. */
   void drain() {
-    served.values().forEach(each -> each.serving().drain());
+    served.values().forEach(each -> each.drain());
   }
 
   /** Questions and connections that are open. Waits for event loops. */
   int liveCount() {
     int count = 0;
-    for (Served each : served.values()) {
-      count += each.serving().liveCount();
+    for (PodDns.Serving each : served.values()) {
+      count += each.liveCount();
     }
     return count;
   }
 
   List<String> listeners(Pod pod) {
-    Served serving = served.get(pod.number());
-    return serving == null ? List.of() : serving.serving().listeners();
+    PodDns.Serving serving = served.get(pod.number());
+    return serving == null ? List.of() : serving.listeners();
   }
 
-  private DnsSockets socketsOf(Pod pod, PodSupply supply) {
+  private DnsSockets socketsOf(Pod pod) {
     return new DnsSockets() {
       @Override
       public DatagramChannel datagram(
@@ -88,7 +74,7 @@ final class DnsOfPods implements PodListener {
       @Override
       public ServerSocketChannel listen(
           EventLoop loop, InetSocketAddress address, ChannelHandler handler) {
-        return sockets.listen(pod.netns(), loop, address, false, handler);
+        return sockets.listen(pod.netns(), loop, address, handler);
       }
 
       @Override
@@ -98,9 +84,10 @@ final class DnsOfPods implements PodListener {
 
       @Override
       public void dial(EventLoop loop, Taker taker) {
-        supply.dialling(
+        sockets.channel(
+            pod.netns(),
             loop,
-            new PodSupply.Taker() {
+            new PodSockets.ChannelTaker() {
               @Override
               public void socket(SocketChannel channel) {
                 taker.socket(channel);

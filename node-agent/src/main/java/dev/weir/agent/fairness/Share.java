@@ -33,16 +33,35 @@ public final class Share {
     private final Runnable body;
     private final Runnable run = this::runAtOnce;
     private long heldSince;
+    private boolean held;
 
     private Work(Runnable body) {
       this.body = body;
+    }
+
+    /** Does it at once, or, if the pod's turn is over, in its next one. */
+    public void now() {
+      if (!held) {
+        if (mayRun()) {
+          runAtOnce();
+        } else {
+          hold(this);
+        }
+      }
     }
 
     /** Does it later in this round of the loop, or, if the pod's turn is over, in its next one. */
     public void later() {
       if (mayRun()) {
         turns.execute(run);
-      } else {
+      } else if (!held) {
+        hold(this);
+      }
+    }
+
+    /** Does it in the pod's next turn, when the sockets of all others were looked at. */
+    public void inNextTurn() {
+      if (!held) {
         hold(this);
       }
     }
@@ -102,14 +121,6 @@ public final class Share {
     return outer;
   }
 
-  @Nullable Share begin() {
-    return turns.begin(this);
-  }
-
-  void end(@Nullable Share outer) {
-    turns.end(outer);
-  }
-
   /** Whether what runs now should stop and go on when it is asked again. */
   public boolean isOver() {
     return turns.isOver(this);
@@ -142,6 +153,7 @@ public final class Share {
   }
 
   void hold(Work work) {
+    work.held = true;
     work.heldSince = turns.clock();
     held.add(work);
     if (held.size() == 1) {
@@ -159,6 +171,8 @@ public final class Share {
     while (hasTurn() && (next = held.peek()) != null) {
       turns.begin(this);
       waited(turns.began() - next.heldSince);
+      // It may ask for another turn.
+      next.held = false;
       try {
         next.body.run();
       } finally {

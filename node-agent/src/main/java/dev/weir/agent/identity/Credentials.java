@@ -1,7 +1,5 @@
 package dev.weir.agent.identity;
 
-import io.netty.buffer.ByteBufAllocator;
-import io.netty.handler.ssl.SslHandler;
 import java.security.cert.X509Certificate;
 import java.time.Instant;
 import java.util.List;
@@ -9,7 +7,7 @@ import java.util.Set;
 
 /**
  * One identity's certificate and the TLS made of it, under one generation of roots. Immutable; any
- * thread. Key and chain are in native memory. Good for new handlers until a minute after it was
+ * thread. Key and chain are in native memory. Good for new ends until a minute after it was
  * replaced; what was made of it lives as long as it wants.
  */
 public final class Credentials {
@@ -67,12 +65,12 @@ public final class Credentials {
   }
 
   /** The client's end of a handshake with one of these servers, by their SPIFFE ids. */
-  public SslHandler client(ByteBufAllocator allocator, Set<String> expectedServers) {
-    return tls.client(allocator, expectedServers);
+  public TlsEnd client(Set<String> expectedServers) {
+    return tls.client(expectedServers);
   }
 
   /** The server's end; the client must show a certificate of the own trust domain. */
-  public SslHandler server(ByteBufAllocator allocator) {
-    return tls.server(allocator);
+  public TlsEnd server() {
+    return tls.server();
   }
 }

@@ -1,11 +1,7 @@
 package dev.weir.agent.identity;
 
-import io.netty.handler.ssl.NotSslRecordException;
-import io.netty.handler.ssl.SslHandshakeTimeoutException;
-import java.nio.channels.ClosedChannelException;
 import java.security.cert.CertificateException;
 import java.util.Locale;
-import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
 
 /** Why a peer's certificate is not taken. */
@@ -71,41 +67,18 @@ public final class PeerRefused extends CertificateException {
     if (refused != null) {
       return refused.why().label();
     }
-    for (Throwable each = failure; each != null; each = each.getCause()) {
-      switch (each) {
-        case SslHandshakeTimeoutException _ -> {
-          return "handshake-timeout";
-        }
-        case NotSslRecordException _ -> {
-          return "not-tls";
-        }
-        case ClosedChannelException _ -> {
-          return "closed";
-        }
-        case SSLException tls -> {
-          return ofMessage(String.valueOf(tls.getMessage()));
-        }
-        default -> {
-          // What lies below it tells more.
-        }
-      }
-    }
-    return "tls";
+    return failure instanceof TlsFailure tls ? label(tls.kind()) : "tls";
   }
 
-  /** BoringSSL tells its reasons by name in the message only. */
-  private static String ofMessage(String message) {
-    if (message.contains("PEER_DID_NOT_RETURN_A_CERTIFICATE")) {
-      return Cause.NO_CERTIFICATE.label();
-    }
-    if (message.contains("UNSUPPORTED_PROTOCOL")
-        || message.contains("PROTOCOL_VERSION")
-        || message.contains("WRONG_VERSION_NUMBER")) {
-      return "tls-version";
-    }
-    if (message.contains("_ALERT_")) {
-      return "refused-by-peer";
-    }
-    return "tls";
+  private static String label(TlsFailure.Kind kind) {
+    return switch (kind) {
+      case NO_CERTIFICATE -> Cause.NO_CERTIFICATE.label();
+      case VERSION -> "tls-version";
+      case REFUSED_BY_PEER -> "refused-by-peer";
+      case NOT_TLS -> "not-tls";
+      case TIMEOUT -> "handshake-timeout";
+      case CLOSED -> "closed";
+      case REFUSED, OTHER -> "tls";
+    };
   }
 }

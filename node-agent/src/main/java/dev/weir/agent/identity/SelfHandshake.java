@@ -1,67 +1,42 @@
 package dev.weir.agent.identity;
 
 import io.netty.buffer.ByteBuf;
-import io.netty.channel.embedded.EmbeddedChannel;
-import io.netty.handler.ssl.SslHandler;
+import io.netty.buffer.ByteBufAllocator;
 import javax.net.ssl.SSLException;
-import org.jspecify.annotations.Nullable;
 
-/** A handshake between two handlers in memory. */
+/** A handshake between two ends in memory. */
 final class SelfHandshake {
   private static final int MOST_FLIGHTS = 20;
+  private static final int FLIGHT = 8_192;
 
   private SelfHandshake() {}
 
-  /** Frees both handlers, however it ends. */
-  static void run(SslHandler client, SslHandler server) throws SSLException {
-    EmbeddedChannel near = new EmbeddedChannel();
-    EmbeddedChannel far = new EmbeddedChannel();
+  /** Frees both ends, however it comes out. */
+  static void run(TlsEnd client, TlsEnd server) throws SSLException {
+    ByteBuf there = ByteBufAllocator.DEFAULT.directBuffer(FLIGHT);
+    ByteBuf back = ByteBufAllocator.DEFAULT.directBuffer(FLIGHT);
     try {
-      far.pipeline().addLast(server);
-      near.pipeline().addLast(client);
-      for (int flight = 0; flight < MOST_FLIGHTS; flight++) {
-        boolean moved = pass(near, far);
-        moved |= pass(far, near);
-        if (!moved) {
-          break;
-        }
+      for (int i = 0; i < MOST_FLIGHTS && !(client.isShaken() && server.isShaken()); i++) {
+        step(client, back, there);
+        step(server, there, back);
       }
-      check(client, server);
+      if (!client.isShaken() || !server.isShaken()) {
+        throw new SSLException("a handshake with itself does not finish");
+      }
+    } catch (TlsFailure e) {
+      throw new SSLException(e.getMessage(), e.getCause() == null ? e : e.getCause());
     } finally {
-      near.finishAndReleaseAll();
-      far.finishAndReleaseAll();
+      there.release();
+      back.release();
+      client.close();
+      server.close();
     }
   }
 
-  private static boolean pass(EmbeddedChannel from, EmbeddedChannel to) {
-    boolean any = false;
-    ByteBuf bytes;
-    while ((bytes = from.readOutbound()) != null) {
-      // Not writeInbound: what goes wrong is asked of the handshake afterwards.
-      to.pipeline().fireChannelRead(bytes);
-      any = true;
+  private static void step(TlsEnd end, ByteBuf heard, ByteBuf said) throws TlsFailure {
+    if (!end.isShaken()) {
+      end.shake(heard);
     }
-    if (any) {
-      to.pipeline().fireChannelReadComplete();
-      to.runPendingTasks();
-    }
-    return any;
-  }
-
-  private static void check(SslHandler client, SslHandler server) throws SSLException {
-    for (SslHandler each : new SslHandler[] {client, server}) {
-      // Who refused knows why; the other has an alert.
-      @Nullable PeerRefused refused = PeerRefused.of(each.handshakeFuture().cause());
-      if (refused != null) {
-        throw new SSLException(refused.getMessage(), refused);
-      }
-    }
-    for (SslHandler each : new SslHandler[] {client, server}) {
-      if (!each.handshakeFuture().isSuccess()) {
-        @Nullable Throwable cause = each.handshakeFuture().cause();
-        throw new SSLException(
-            cause == null ? "a handshake with itself does not finish" : cause.getMessage(), cause);
-      }
-    }
+    end.say(said);
   }
 }

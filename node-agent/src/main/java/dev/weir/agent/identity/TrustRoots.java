@@ -1,12 +1,13 @@
 package dev.weir.agent.identity;
 
+import java.io.ByteArrayInputStream;
 import java.nio.ByteBuffer;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.security.cert.CertPathValidator;
 import java.security.cert.CertPathValidatorException;
 import java.security.cert.CertPathValidatorException.BasicReason;
-import java.security.cert.CertificateEncodingException;
+import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
 import java.security.cert.PKIXParameters;
 import java.security.cert.PKIXReason;
@@ -36,20 +37,31 @@ final class TrustRoots {
   private static final int MOST_KNOWN = 256;
 
   /** Certificates as they were on the wire: two are the same if every byte is. */
-  private record Encoded(List<ByteBuffer> chain) {}
+  private record Encoded(List<ByteBuffer> chain) {
+    static Encoded of(byte[][] chain) {
+      List<ByteBuffer> all = new ArrayList<>(chain.length);
+      for (byte[] each : chain) {
+        all.add(ByteBuffer.wrap(each));
+      }
+      return new Encoded(all);
+    }
+  }
 
-  /** When a verified chain is in force: while all its certificates are. */
-  private record Validity(Instant from, Instant until) {
-    static Validity of(List<X509Certificate> chain) {
+  /** A chain that was verified, and when it is in force: while all its certificates are. */
+  private record Verified(List<X509Certificate> chain, Instant from, Instant until) {
+    /**
+     * @param path what of it was verified
+     */
+    static Verified of(List<X509Certificate> chain, List<X509Certificate> path) {
       Instant from = Instant.MIN;
       Instant until = Instant.MAX;
-      for (X509Certificate each : chain) {
+      for (X509Certificate each : path) {
         Instant begins = each.getNotBefore().toInstant();
         Instant ends = each.getNotAfter().toInstant();
         from = begins.isAfter(from) ? begins : from;
         until = ends.isBefore(until) ? ends : until;
       }
-      return new Validity(from, until);
+      return new Verified(chain, from, until);
     }
 
     boolean contains(Instant now) {
@@ -60,7 +72,7 @@ final class TrustRoots {
   private final long generation;
   private final List<X509Certificate> roots;
   private final @Nullable PKIXParameters parameters;
-  private final Map<Encoded, Validity> known = new ConcurrentHashMap<>();
+  private final Map<Encoded, Verified> known = new ConcurrentHashMap<>();
 
   TrustRoots(long generation, List<X509Certificate> roots) {
     this.generation = generation;
@@ -107,45 +119,59 @@ final class TrustRoots {
     return all;
   }
 
-  /** Whether a chain, leaf first, leads here now (RFC 5280 6). */
+  /**
+   * Whether a chain, leaf first, leads here now (RFC 5280 6).
+   *
+   * @param encoded as it was on the wire
+   * @return the same chain, read
+   */
+  List<X509Certificate> check(byte[][] encoded, Instant now) throws PeerRefused {
+    PKIXParameters trusted = trusted();
+    Encoded key = Encoded.of(encoded);
+    Verified before = known.get(key);
+    if (before != null && before.contains(now)) {
+      return before.chain();
+    }
+    List<X509Certificate> chain = read(encoded);
+    List<X509Certificate> path = verified(chain, trusted, now);
+    if (known.size() >= MOST_KNOWN) {
+      known.clear();
+    }
+    known.put(key, Verified.of(chain, path));
+    return chain;
+  }
+
+  /** The same of one that was read already, and that comes too seldom to be remembered. */
   void check(X509Certificate[] chain, Instant now) throws PeerRefused {
+    List<X509Certificate> _ = verified(List.of(chain), trusted(), now);
+  }
+
+  private PKIXParameters trusted() throws PeerRefused {
     PKIXParameters trusted = parameters;
     if (trusted == null) {
       throw new PeerRefused(PeerRefused.Cause.UNTRUSTED, "no root is trusted yet");
     }
-    try {
-      Encoded encoded = encoded(chain);
-      Validity before = known.get(encoded);
-      if (before != null && before.contains(now)) {
-        return;
-      }
-      List<X509Certificate> path = verified(chain, trusted, now);
-      if (known.size() >= MOST_KNOWN) {
-        known.clear();
-      }
-      known.put(encoded, Validity.of(path));
-    } catch (CertPathValidatorException e) {
-      throw refusal(e);
-    } catch (GeneralSecurityException e) {
-      throw e instanceof PeerRefused refused
-          ? refused
-          : new PeerRefused(PeerRefused.Cause.MALFORMED, "its chain cannot be read", e);
-    }
+    return trusted;
   }
 
-  private static Encoded encoded(X509Certificate[] chain) throws CertificateEncodingException {
-    List<ByteBuffer> all = new ArrayList<>(chain.length);
-    for (X509Certificate each : chain) {
-      all.add(ByteBuffer.wrap(each.getEncoded()));
+  private static List<X509Certificate> read(byte[][] encoded) throws PeerRefused {
+    List<X509Certificate> chain = new ArrayList<>(encoded.length);
+    try {
+      CertificateFactory factory = CertificateFactory.getInstance("X.509");
+      for (byte[] each : encoded) {
+        chain.add((X509Certificate) factory.generateCertificate(new ByteArrayInputStream(each)));
+      }
+    } catch (CertificateException e) {
+      // BoringSSL's view of the wire is looser than the JDK's.
+      throw new PeerRefused(PeerRefused.Cause.MALFORMED, "cannot be read: " + e.getMessage(), e);
     }
-    return new Encoded(all);
+    return List.copyOf(chain);
   }
 
   /** The path to a root, without the root. */
   private List<X509Certificate> verified(
-      X509Certificate[] chain, PKIXParameters trusted, Instant now)
-      throws GeneralSecurityException {
-    List<X509Certificate> path = new ArrayList<>(chain.length);
+      List<X509Certificate> chain, PKIXParameters trusted, Instant now) throws PeerRefused {
+    List<X509Certificate> path = new ArrayList<>(chain.size());
     for (X509Certificate each : chain) {
       if (!roots.contains(each)) {
         path.add(each);
@@ -153,8 +179,14 @@ final class TrustRoots {
     }
     PKIXParameters at = (PKIXParameters) trusted.clone();
     at.setDate(Date.from(now));
-    CertPathValidator.getInstance("PKIX")
-        .validate(CertificateFactory.getInstance("X.509").generateCertPath(path), at);
+    try {
+      CertPathValidator.getInstance("PKIX")
+          .validate(CertificateFactory.getInstance("X.509").generateCertPath(path), at);
+    } catch (CertPathValidatorException e) {
+      throw refusal(e);
+    } catch (GeneralSecurityException e) {
+      throw new PeerRefused(PeerRefused.Cause.MALFORMED, "its chain cannot be read", e);
+    }
     if (path.isEmpty()) {
       throw new PeerRefused(PeerRefused.Cause.WRONG_USAGE, "a root itself");
     }

@@ -13,6 +13,7 @@ import dev.weir.agent.telemetry.Party;
 import dev.weir.agent.telemetry.Path;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Reporter;
+import dev.weir.agent.transport.PodSocket;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.agent.tunnel.Baggage;
@@ -28,12 +29,9 @@ import dev.weir.api.model.SpiffeId;
 import dev.weir.api.model.Tunnel;
 import dev.weir.api.model.Workload;
 import dev.weir.api.model.WorkloadKind;
-import io.netty.channel.ChannelFuture;
-import io.netty.channel.ChannelPromise;
 import io.netty.channel.ConnectTimeoutException;
 import io.netty.channel.EventLoop;
-import io.netty.channel.socket.SocketChannel;
-import io.netty.util.concurrent.Future;
+import java.io.IOException;
 import java.net.ConnectException;
 import java.net.Inet4Address;
 import java.net.Inet6Address;
@@ -302,66 +300,49 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening, PodTunnels.FarO
   }
 
   @Override
-  public void socket(SocketChannel server) {
+  public void socket(PodSocket server) {
     if (!arrival.isWaiting()) {
       pod.dialEnded();
-      server.unsafe().closeForcibly();
+      server.close();
       return;
     }
     // Sockets come in batches: without turns, a pod that asked for many would go on for long.
-    if (!share.inTurn(() -> begin(server))) {
-      server.unsafe().closeForcibly();
+    if (!share.inTurn(() -> connect(server))) {
+      server.close();
       refuse(Refusal.OVERLOAD, "too much waits for the pod's turn already");
     }
   }
 
-  private void begin(SocketChannel server) {
+  private void connect(PodSocket server) {
     if (!arrival.isWaiting()) {
       pod.dialEnded();
-      server.unsafe().closeForcibly();
+      server.close();
       return;
     }
-    relays.tuning().server(server, route.hasNext());
-    if (into == null && relays.isOnThisNode(target.getAddress())) {
+    PodRelays there = into;
+    if (there == null && relays.isOnThisNode(target.getAddress())) {
       PodSockets.unpaced(server);
     }
-    ChannelFuture registered = loop.register(server);
-    if (registered.isDone()) {
-      connect(registered, server);
-    } else {
-      registered.addListener(future -> connect(future, server));
-    }
-  }
-
-  private void connect(Future<? super Void> registered, SocketChannel server) {
-    if (!registered.isSuccess()) {
-      none(reasonOf(registered));
-      return;
-    }
-    ChannelPromise connected = server.newPromise();
-    // Now, in whosever turn: what follows at once in the channel begins to read.
-    connected.addListener(future -> share.atOnce(() -> connected(future, server)));
-    PodRelays there = into;
+    InetSocketAddress to = target;
+    InetSocketAddress from = null;
     if (introducedTo != null) {
-      InetAddress loopback = target.getAddress() instanceof Inet4Address ? LOOPBACK_4 : LOOPBACK_6;
-      server.connect(new InetSocketAddress(loopback, target.getPort()), connected);
-    } else if (there == null) {
-      server.connect(target, connected);
-    } else {
-      InetAddress source = sourceFor(target.getAddress());
-      server.connect(target, new InetSocketAddress(source, there.nextPort()), connected);
+      to =
+          new InetSocketAddress(
+              target.getAddress() instanceof Inet4Address ? LOOPBACK_4 : LOOPBACK_6,
+              target.getPort());
+    } else if (there != null) {
+      from = new InetSocketAddress(sourceFor(target.getAddress()), there.nextPort());
     }
+    server.connect(
+        loop,
+        to,
+        from,
+        relays.tuning().connectMillis(route.hasNext()),
+        failure -> share.atOnce(() -> connected(failure, server)));
   }
 
-  private static Throwable reasonOf(Future<?> failed) {
-    Throwable cause = failed.cause();
-    return cause == null ? new IllegalStateException("cancelled") : cause;
-  }
-
-  private void connected(Future<? super Void> connect, SocketChannel server) {
-    if (!connect.isSuccess()) {
-      server.close();
-      Throwable cause = reasonOf(connect);
+  private void connected(@Nullable IOException cause, PodSocket server) {
+    if (cause != null) {
       PodRelays there = into;
       if (there != null
           && introducedTo == null
@@ -383,22 +364,20 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening, PodTunnels.FarO
     }
     if (!arrival.isWaiting()) {
       pod.dialEnded();
-      SocketEnd.reset(server);
+      server.reset();
       return;
     }
-    // Before channelActive, which follows this listener and begins to read.
-    join(relay -> {
-      InetSocketAddress called = introducedTo;
-      boolean borrowed = into != null && called == null;
-      SocketEnd end = SocketEnd.ofServer(relay, server, borrowed, relays.tuning());
-      end.join();
-      if (called != null) {
-        // Before anything that the client says.
-        end.write(ProxyHeader.of(server.alloc(), arrival.client(), called, arrival.principal()));
-        end.flush();
-      }
-      return end;
-    });
+    InetSocketAddress called = introducedTo;
+    boolean borrowed = into != null && called == null;
+    if (called != null) {
+      // Before anything that the client says.
+      boolean _ =
+          server.write(
+              ProxyHeader.of(
+                  relays.tuning().allocator(), arrival.client(), called, arrival.principal()));
+      server.flush();
+    }
+    join(relay -> SocketEnd.ofServer(relay, server, borrowed, relays.tuning()));
   }
 
   /** Which of the pods there it is, its gateway alone decides: nothing else tells of it. */
@@ -504,6 +483,9 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening, PodTunnels.FarO
         // Policy may have changed since it was asked, before this connection was on the list.
         relays.judge(there, relay, now);
       }
+    }
+    if (relay.server() instanceof SocketEnd end) {
+      end.begin();
     }
     arrival.begin(relay);
     if (!inbound && there != null) {

@@ -9,11 +9,12 @@ import dev.weir.agent.fairness.PodAccount;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Refusals;
+import dev.weir.agent.transport.PodPort;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.agent.tunnel.PodTunnels;
 import dev.weir.agent.tunnel.Tunnels;
-import io.netty.channel.ChannelFuture;
-import io.netty.channel.socket.ServerSocketChannel;
+import io.netty.util.concurrent.Future;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -45,7 +46,7 @@ final class PodRelays {
   private final AtomicInteger delivered = new AtomicInteger();
   private volatile boolean deleted;
   private volatile Pod pod;
-  private volatile List<ServerSocketChannel> listeners = List.of();
+  private volatile List<PodPort> listeners = List.of();
 
   PodRelays(
       Pod pod,
@@ -116,11 +117,11 @@ final class PodRelays {
     return log;
   }
 
-  void listeners(List<ServerSocketChannel> now) {
+  void listeners(List<PodPort> now) {
     listeners = now;
   }
 
-  List<ServerSocketChannel> listeners() {
+  List<PodPort> listeners() {
     return listeners;
   }
 
@@ -193,8 +194,10 @@ final class PodRelays {
    * What the listeners have accepted has been handed on when their closing has ended. Tunnels end
    * after their last stream.
    */
-  List<ChannelFuture> stopListening() {
+  List<Future<?>> stopListening() {
     tunnels.drain();
-    return listeners.stream().map(ServerSocketChannel::close).toList();
+    List<Future<?>> closing = new ArrayList<>();
+    listeners.forEach(port -> closing.add(port.close()));
+    return closing;
   }
 }

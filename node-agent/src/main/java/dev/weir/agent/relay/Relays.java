@@ -19,6 +19,8 @@ import dev.weir.agent.route.Router;
 import dev.weir.agent.telemetry.Connections;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Refusals;
+import dev.weir.agent.transport.PodPort;
+import dev.weir.agent.transport.PodSocket;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.tunnel.Authority;
 import dev.weir.agent.tunnel.TunnelRequest;
@@ -26,10 +28,7 @@ import dev.weir.agent.tunnel.Tunnels;
 import dev.weir.api.model.FastPath;
 import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
-import io.netty.channel.ChannelFuture;
 import io.netty.channel.EventLoop;
-import io.netty.channel.socket.ServerSocketChannel;
-import io.netty.channel.socket.SocketChannel;
 import io.netty.util.concurrent.Future;
 import java.net.Inet6Address;
 import java.net.InetAddress;
@@ -153,17 +152,19 @@ public final class Relays implements PodListener {
 
   private void open(PodRelays relays) {
     Pod pod = relays.pod();
-    List<ServerSocketChannel> listeners = new ArrayList<>(4);
+    List<PodPort> listeners = new ArrayList<>(4);
     try {
       Acceptor outbound =
           new Acceptor(
               relays.home(),
               (c, loop) -> inTurn(relays, c, loop, () -> outbound(relays, c, loop)),
+              where(pod, Ports.OUTBOUND),
               log);
       Acceptor inbound =
           new Acceptor(
               relays.home(),
               (c, loop) -> inTurn(relays, c, loop, () -> inbound(relays, c, loop)),
+              where(pod, Ports.INBOUND),
               log);
       listeners.add(listen(relays, LOOPBACK_4, Ports.OUTBOUND, false, outbound));
       try {
@@ -190,19 +191,24 @@ public final class Relays implements PodListener {
                           c,
                           loop,
                           () -> relays.tunnels().serve(c, loop, r -> requested(relays, loop, r))),
+                  where(pod, Ports.HBONE),
                   log)));
     } catch (RuntimeException e) {
-      listeners.forEach(ServerSocketChannel::close);
+      listeners.forEach(PodPort::close);
       throw e;
     }
     relays.listeners(List.copyOf(listeners));
   }
 
-  private void inTurn(PodRelays pod, SocketChannel accepted, EventLoop loop, Runnable begin) {
+  private static String where(Pod pod, int port) {
+    return pod.label() + ":" + port;
+  }
+
+  private void inTurn(PodRelays pod, PodSocket accepted, EventLoop loop, Runnable begin) {
     if (!pod.account().on(loop).inTurn(begin)) {
       pod.account().overrun();
       refusals.count(pod.pod(), Refusal.OVERLOAD);
-      SocketEnd.reset(accepted);
+      accepted.reset();
     }
   }
 
@@ -216,9 +222,9 @@ public final class Relays implements PodListener {
     request.refuse(503);
   }
 
-  private ServerSocketChannel listen(
+  private PodPort listen(
       PodRelays relays, InetAddress address, int port, boolean transparent, Acceptor acceptor) {
-    return sockets.listen(
+    return sockets.port(
         relays.pod().netns(),
         relays.home().first(),
         new InetSocketAddress(address, port),
@@ -325,9 +331,9 @@ public final class Relays implements PodListener {
    * of every connection that had been accepted. Waits: not for event loops.
    */
   public void drain() {
-    List<ChannelFuture> closing = new ArrayList<>();
+    List<Future<?>> closing = new ArrayList<>();
     pods.values().forEach(relays -> closing.addAll(relays.stopListening()));
-    for (ChannelFuture each : closing) {
+    for (Future<?> each : closing) {
       each.awaitUninterruptibly(STOP_LISTENING_MILLIS);
     }
     // Behind what listeners have handed to other loops.
@@ -360,14 +366,14 @@ public final class Relays implements PodListener {
     if (relays == null) {
       return List.of();
     }
-    return relays.listeners().stream().map(ServerSocketChannel::localAddress).toList();
+    return relays.listeners().stream().map(PodPort::localAddress).toList();
   }
 
-  private void outbound(PodRelays pod, SocketChannel accepted, EventLoop loop) {
+  private void outbound(PodRelays pod, PodSocket accepted, EventLoop loop) {
     InetSocketAddress remote = accepted.remoteAddress();
     if (remote == null) {
       // Reset while it waited to be accepted.
-      SocketEnd.reset(accepted);
+      accepted.reset();
       return;
     }
     Original original =
@@ -375,7 +381,7 @@ public final class Relays implements PodListener {
     if (original == null) {
       refused(
           pod,
-          new AcceptedSocket(loop, accepted, remote, tuning),
+          new AcceptedSocket(accepted, remote, tuning),
           Refusal.ORIGINAL_LOST,
           remote,
           remote,
@@ -383,19 +389,19 @@ public final class Relays implements PodListener {
       return;
     }
     MeshView view = mesh.current();
-    Arrival arrival = new AcceptedSocket(loop, accepted, remote, tuning);
+    Arrival arrival = new AcceptedSocket(accepted, remote, tuning);
     Route route = router.outbound(pod.pod(), view, original);
     new Dial(this, pod, loop, arrival, route, view, false).start();
   }
 
-  private void inbound(PodRelays pod, SocketChannel accepted, EventLoop loop) {
+  private void inbound(PodRelays pod, PodSocket accepted, EventLoop loop) {
     InetSocketAddress remote = accepted.remoteAddress();
     InetSocketAddress local = accepted.localAddress();
     if (remote == null || local == null) {
-      SocketEnd.reset(accepted);
+      accepted.reset();
       return;
     }
-    Arrival arrival = new AcceptedSocket(loop, accepted, remote, tuning);
+    Arrival arrival = new AcceptedSocket(accepted, remote, tuning);
     Route route = router.inbound(pod.pod(), local);
     new Dial(this, pod, loop, arrival, route, mesh.current(), true).start();
   }

@@ -3,10 +3,6 @@ package dev.weir.agent.transport;
 import dev.weir.ffi.KernelException;
 import dev.weir.ffi.Pipe;
 import dev.weir.ffi.Sockets;
-import io.netty.channel.DefaultMessageSizeEstimator;
-import io.netty.channel.MessageSizeEstimator;
-import io.netty.channel.socket.SocketChannel;
-import io.netty.channel.unix.UnixChannel;
 import io.netty.util.concurrent.FastThreadLocal;
 import java.util.ArrayDeque;
 import org.jspecify.annotations.Nullable;
@@ -21,14 +17,6 @@ import org.jspecify.annotations.Nullable;
 public final class Pipes {
   /** What one holds at most. */
   public static final int BYTES = 256 * 1024;
-
-  /** Counts what is in pipes as unwritten, as what is in buffers. */
-  public static final MessageSizeEstimator SIZES =
-      () -> {
-        MessageSizeEstimator.Handle others = DefaultMessageSizeEstimator.DEFAULT.newHandle();
-        return message ->
-            message instanceof PipedBytes piped ? (int) piped.count() : others.size(message);
-      };
 
   private static final int MOST = 16;
   private static final int MOST_IDLE = 4;
@@ -63,11 +51,11 @@ public final class Pipes {
   }
 
   /**
-   * Takes what one channel has received, for the other one to write; null where nothing can be had.
+   * Takes what a socket has received, for another one to write; null where nothing can be had.
    *
-   * @throws KernelException where the first one has an error, which no read will tell any more
+   * @throws KernelException where it has an error, which no read will tell any more
    */
-  public @Nullable PipedBytes move(SocketChannel from, SocketChannel to, int most) {
+  public @Nullable PipedBytes move(PodSocket from, int most) {
     Pipe pipe = idle.poll();
     if (pipe == null) {
       if (open >= MOST) {
@@ -83,17 +71,13 @@ public final class Pipes {
     }
     int count = 0;
     try {
-      count = pipe.fill(number(from), most);
+      count = pipe.fill(from.number(), most);
     } finally {
       if (count == 0) {
         giveBack(pipe);
       }
     }
-    return count == 0 ? null : new PipedBytes(this, pipe, number(to), count);
-  }
-
-  private static int number(SocketChannel channel) {
-    return ((UnixChannel) channel).fd().intValue();
+    return count == 0 ? null : new PipedBytes(this, pipe, count);
   }
 
   /** It is empty. */

@@ -13,6 +13,7 @@ import io.netty.channel.socket.ServerSocketChannel;
 import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.unix.Socket;
 import io.netty.channel.unix.UnixChannel;
+import io.netty.util.concurrent.Future;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
@@ -30,7 +31,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Sockets in pods' network namespaces. A socket belongs for life to the namespace that the thread
- * calling socket(2) is in, so one platform thread goes in, makes channels and comes back; binding,
+ * calling socket(2) is in, so one platform thread goes in, makes sockets and comes back; binding,
  * connecting and I/O then run on the shared loops. Listeners are made on demand; what relays
  * connect with comes from a {@link PodSupply}, so that no connection waits for a trip.
  */
@@ -83,28 +84,20 @@ public final class PodSockets implements AutoCloseable {
   }
 
   /**
-   * A TCP listener inside the namespace, bound and listening when this returns. The handler gets
-   * accepted channels by channelRead, not yet registered with a loop; their keepalive, mark and
-   * TCP_NODELAY are the listener's.
+   * A TCP listener inside the namespace for channels, bound and listening when this returns. The
+   * handler gets accepted channels by channelRead, not yet registered with a loop; their keepalive,
+   * mark and TCP_NODELAY are the listener's.
    *
-   * @param transparent accept connections to addresses that are not ours (IP_TRANSPARENT)
    * @throws SocketException where the port is taken or the namespace is gone
    */
   public ServerSocketChannel listen(
-      Fd netns,
-      EventLoop loop,
-      InetSocketAddress address,
-      boolean transparent,
-      ChannelHandler handler) {
+      Fd netns, EventLoop loop, InetSocketAddress address, ChannelHandler handler) {
     ServerSocketChannel listener = inside(netns, transport.listeners()::newChannel);
     try {
       set(listener, ChannelOption.SO_REUSEADDR, true);
       set(listener, SocketOptions.REUSEPORT, 1);
       set(listener, ChannelOption.SO_BACKLOG, BACKLOG);
       set(listener, SocketOptions.MARK, MARK_AGENT);
-      if (transparent) {
-        set(listener, SocketOptions.TRANSPARENT, 1);
-      }
       configure(listener);
     } catch (RuntimeException e) {
       listener.unsafe().closeForcibly();
@@ -162,10 +155,7 @@ public final class PodSockets implements AutoCloseable {
     if (!inTime || !bound.isSuccess()) {
       channel.close();
       Throwable cause = inTime ? bound.cause() : new TimeoutException("event loop is stuck");
-      throw new SocketException(
-          "listen on %s:%d in the pod: %s"
-              .formatted(address.getAddress().getHostAddress(), address.getPort(), reason(cause)),
-          cause);
+      throw cannotListen(address, cause);
     }
   }
 
@@ -173,28 +163,102 @@ public final class PodSockets implements AutoCloseable {
     return cause == null ? "unknown" : String.valueOf(cause.getMessage());
   }
 
-  /** What relays use; a new one for each connection. */
-  SocketChannel connector(int mark) {
-    SocketChannel socket = transport.sockets().newChannel();
+  /**
+   * A port of relays inside the namespace, bound and listening when this returns. Keepalive, mark
+   * and TCP_NODELAY of what is accepted are the port's: no call a connection.
+   *
+   * @param transparent accept connections to addresses that are not ours (IP_TRANSPARENT)
+   * @throws SocketException where the port is taken or the namespace is gone
+   */
+  public PodPort port(
+      Fd netns,
+      EventLoop loop,
+      InetSocketAddress address,
+      boolean transparent,
+      PodPort.Arrivals arrivals) {
+    Socket socket = inside(netns, Socket::newSocketStream);
+    PodPort port = new PodPort(socket, transport, loop, arrivals);
     try {
-      set(socket, SocketOptions.MARK, mark);
+      socket.setReuseAddress(true);
+      SocketOptions.set(socket, SocketOptions.REUSEPORT, 1);
+      SocketOptions.set(socket, SocketOptions.MARK, MARK_AGENT);
+      if (transparent) {
+        SocketOptions.set(socket, SocketOptions.TRANSPARENT, 1);
+      }
+      keepAlive(socket);
+      socket.bind(address);
+      socket.listen(BACKLOG);
+    } catch (IOException e) {
+      port.closeUnwatched();
+      throw cannotListen(address, e);
+    }
+    Future<?> begun = loop.submit(port::begin);
+    if (!begun.awaitUninterruptibly(WAIT_SECONDS, TimeUnit.SECONDS) || !begun.isSuccess()) {
+      var _ = port.close();
+      throw cannotListen(
+          address, begun.isDone() ? begun.cause() : new TimeoutException("event loop is stuck"));
+    }
+    return port;
+  }
+
+  private static SocketException cannotListen(
+      InetSocketAddress address, @Nullable Throwable cause) {
+    return new SocketException(
+        "listen on %s:%d in the pod: %s"
+            .formatted(address.getAddress().getHostAddress(), address.getPort(), reason(cause)),
+        cause);
+  }
+
+  /** What relays and tunnels connect with; a new one for each connection. */
+  PodSocket connector(int mark) {
+    Socket socket = Socket.newSocketStream();
+    try {
+      SocketOptions.set(socket, SocketOptions.MARK, mark);
       if (mark == MARK_DELIVER) {
-        set(socket, SocketOptions.TRANSPARENT, 1);
+        SocketOptions.set(socket, SocketOptions.TRANSPARENT, 1);
         // Its port is given, and may serve one connection to each server at a time.
-        set(socket, ChannelOption.SO_REUSEADDR, true);
+        socket.setReuseAddress(true);
         // No keepalive: the server is a program on this node, which cannot vanish unnoticed.
-        set(socket, SocketOptions.NODELAY, 1);
+        SocketOptions.set(socket, SocketOptions.NODELAY, 1);
       } else {
         // The port is chosen at connect, by the whole 4-tuple: otherwise all connections from one
         // address share 28,000 ports whatever they connect to.
-        set(socket, SocketOptions.BIND_NO_PORT, 1);
-        configure(socket);
+        SocketOptions.set(socket, SocketOptions.BIND_NO_PORT, 1);
+        keepAlive(socket);
       }
-      return socket;
-    } catch (RuntimeException e) {
-      socket.unsafe().closeForcibly();
-      throw e;
+      return new PodSocket(socket, transport, null);
+    } catch (IOException e) {
+      new PodSocket(socket, transport, null).close();
+      throw new SocketException("a socket in the pod: " + e.getMessage(), e);
     }
+  }
+
+  /** A channel that calls as the agent, for what is asked seldom. */
+  public void channel(Fd netns, EventLoop loop, ChannelTaker taker) {
+    boolean ordered =
+        order(() -> {
+          SocketChannel made;
+          try {
+            made = namespaces.inNetwork(netns, transport.sockets()::newChannel);
+            set(made, SocketOptions.MARK, MARK_AGENT);
+            set(made, SocketOptions.BIND_NO_PORT, 1);
+            configure(made);
+          } catch (RuntimeException e) {
+            loop.execute(() -> taker.none(e));
+            return;
+          }
+          loop.execute(() -> taker.socket(made));
+        });
+    if (!ordered) {
+      taker.none(new SocketException("sockets in the pod: too many pods wait", null));
+    }
+  }
+
+  /** Who gets a channel, on the loop that asked; it is its own from then on. */
+  public interface ChannelTaker {
+    void socket(SocketChannel channel);
+
+    void none(Throwable why);
   }
 
   /**
@@ -202,12 +266,23 @@ public final class PodSockets implements AutoCloseable {
    * and BBR, where that is the node's default, would wait for timers. Reno is built into every
    * kernel.
    */
-  public static void unpaced(SocketChannel socket) {
-    set(socket, SocketOptions.CONGESTION, RENO.duplicate());
+  public static void unpaced(PodSocket socket) {
+    try {
+      SocketOptions.set(socket.socket(), SocketOptions.CONGESTION, RENO.duplicate());
+    } catch (IOException e) {
+      throw new SocketException("set TCP_CONGESTION: " + e.getMessage(), e);
+    }
+  }
+
+  private static void keepAlive(Socket socket) throws IOException {
+    SocketOptions.set(socket, SocketOptions.NODELAY, 1);
+    SocketOptions.set(socket, SocketOptions.KEEPALIVE, 1);
+    SocketOptions.set(socket, SocketOptions.KEEPALIVE_IDLE, KEEPALIVE_SECONDS);
+    SocketOptions.set(socket, SocketOptions.KEEPALIVE_INTERVAL, KEEPALIVE_SECONDS);
+    SocketOptions.set(socket, SocketOptions.KEEPALIVE_COUNT, KEEPALIVE_PROBES);
   }
 
   private static void configure(Channel channel) {
-    // Accepted sockets inherit all of this from their listener: no call a connection.
     set(channel, SocketOptions.NODELAY, 1);
     set(channel, SocketOptions.KEEPALIVE, 1);
     set(channel, SocketOptions.KEEPALIVE_IDLE, KEEPALIVE_SECONDS);

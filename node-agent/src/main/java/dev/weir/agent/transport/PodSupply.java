@@ -2,7 +2,6 @@ package dev.weir.agent.transport;
 
 import dev.weir.ffi.Fd;
 import io.netty.channel.EventLoop;
-import io.netty.channel.socket.SocketChannel;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -32,9 +31,9 @@ public final class PodSupply implements AutoCloseable {
     this.netns = netns;
   }
 
-  /** Who gets a socket: on the loop that asked, at once where one was ready. Owns the channel. */
+  /** Who gets a socket: on the loop that asked, at once where one was ready. Owns the socket. */
   public interface Taker {
-    void socket(SocketChannel channel);
+    void socket(PodSocket socket);
 
     void none(Throwable why);
   }
@@ -67,7 +66,7 @@ public final class PodSupply implements AutoCloseable {
 
   private final class Shelf {
     private final int mark;
-    private final ConcurrentLinkedQueue<SocketChannel> ready = new ConcurrentLinkedQueue<>();
+    private final ConcurrentLinkedQueue<PodSocket> ready = new ConcurrentLinkedQueue<>();
     private final AtomicInteger count = new AtomicInteger();
     private final ConcurrentLinkedQueue<Waiting> waiting = new ConcurrentLinkedQueue<>();
     private final AtomicInteger waitingCount = new AtomicInteger();
@@ -88,12 +87,12 @@ public final class PodSupply implements AutoCloseable {
         taker.none(new PodSockets.SocketException("the pod is no longer enrolled", null));
         return;
       }
-      SocketChannel channel = ready.poll();
-      if (channel != null) {
+      PodSocket socket = ready.poll();
+      if (socket != null) {
         if (count.decrementAndGet() <= target / 2) {
           order();
         }
-        taker.socket(channel);
+        taker.socket(socket);
         return;
       }
       if (waitingCount.incrementAndGet() > MOST_WAITING) {
@@ -139,14 +138,14 @@ public final class PodSupply implements AutoCloseable {
       while (!closed && (next = waiting.poll()) != null) {
         waitingCount.decrementAndGet();
         Taker taker = next.taker;
-        SocketChannel channel;
+        PodSocket socket;
         try {
-          channel = sockets.connector(mark);
+          socket = sockets.connector(mark);
         } catch (RuntimeException e) {
           next.loop.execute(() -> taker.none(e));
           continue;
         }
-        next.loop.execute(() -> taker.socket(channel));
+        next.loop.execute(() -> taker.socket(socket));
       }
       while (!closed && count.get() < target) {
         ready.add(sockets.connector(mark));
@@ -170,21 +169,21 @@ public final class PodSupply implements AutoCloseable {
       }
       target = target / 2;
       while (count.get() > target) {
-        SocketChannel channel = ready.poll();
-        if (channel == null) {
+        PodSocket socket = ready.poll();
+        if (socket == null) {
           return;
         }
         count.decrementAndGet();
-        channel.unsafe().closeForcibly();
+        socket.close();
       }
     }
 
     void clear() {
       target = 0;
-      SocketChannel channel;
-      while ((channel = ready.poll()) != null) {
+      PodSocket socket;
+      while ((socket = ready.poll()) != null) {
         count.decrementAndGet();
-        channel.unsafe().closeForcibly();
+        socket.close();
       }
       fail(new PodSockets.SocketException("the pod is no longer enrolled", null));
     }

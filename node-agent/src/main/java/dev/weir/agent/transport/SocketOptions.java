@@ -1,8 +1,9 @@
 package dev.weir.agent.transport;
 
-import io.netty.channel.ChannelOption;
 import io.netty.channel.unix.IntegerUnixChannelOption;
 import io.netty.channel.unix.RawUnixChannelOption;
+import io.netty.channel.unix.Socket;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 
 /** Options by number, since the two transports give the same kernel option different constants. */
@@ -11,28 +12,37 @@ final class SocketOptions {
   private static final int SOL_SOCKET = 1;
   private static final int SOL_TCP = 6;
 
-  static final ChannelOption<Integer> MARK =
+  static final IntegerUnixChannelOption MARK =
       new IntegerUnixChannelOption("SO_MARK", SOL_SOCKET, 36);
-  static final ChannelOption<Integer> REUSEPORT =
+  static final IntegerUnixChannelOption REUSEPORT =
       new IntegerUnixChannelOption("SO_REUSEPORT", SOL_SOCKET, 15);
-  static final ChannelOption<Integer> KEEPALIVE =
+  static final IntegerUnixChannelOption KEEPALIVE =
       new IntegerUnixChannelOption("SO_KEEPALIVE", SOL_SOCKET, 9);
-  static final ChannelOption<Integer> NODELAY =
+  static final IntegerUnixChannelOption NODELAY =
       new IntegerUnixChannelOption("TCP_NODELAY", SOL_TCP, 1);
-  static final ChannelOption<Integer> TRANSPARENT =
+  static final IntegerUnixChannelOption TRANSPARENT =
       new IntegerUnixChannelOption("IP_TRANSPARENT", SOL_IP, 19);
-  static final ChannelOption<Integer> BIND_NO_PORT =
+  static final IntegerUnixChannelOption BIND_NO_PORT =
       new IntegerUnixChannelOption("IP_BIND_ADDRESS_NO_PORT", SOL_IP, 24);
-  static final ChannelOption<Integer> KEEPALIVE_IDLE =
+  static final IntegerUnixChannelOption KEEPALIVE_IDLE =
       new IntegerUnixChannelOption("TCP_KEEPIDLE", SOL_TCP, 4);
-  static final ChannelOption<Integer> KEEPALIVE_INTERVAL =
+  static final IntegerUnixChannelOption KEEPALIVE_INTERVAL =
       new IntegerUnixChannelOption("TCP_KEEPINTVL", SOL_TCP, 5);
-  static final ChannelOption<Integer> KEEPALIVE_COUNT =
+  static final IntegerUnixChannelOption KEEPALIVE_COUNT =
       new IntegerUnixChannelOption("TCP_KEEPCNT", SOL_TCP, 6);
-  static final ChannelOption<Integer> WINDOW_CLAMP =
+  static final IntegerUnixChannelOption WINDOW_CLAMP =
       new IntegerUnixChannelOption("TCP_WINDOW_CLAMP", SOL_TCP, 10);
-  static final ChannelOption<ByteBuffer> CONGESTION =
+  static final RawUnixChannelOption CONGESTION =
       new RawUnixChannelOption("TCP_CONGESTION", SOL_TCP, 13, Integer.BYTES);
+
+  /** Of a socket that no channel drives. */
+  static void set(Socket socket, IntegerUnixChannelOption option, int value) throws IOException {
+    socket.setIntOpt(option.level(), option.optname(), value);
+  }
+
+  static void set(Socket socket, RawUnixChannelOption option, ByteBuffer value) throws IOException {
+    socket.setRawOpt(option.level(), option.optname(), value);
+  }
 
   private SocketOptions() {}
 }

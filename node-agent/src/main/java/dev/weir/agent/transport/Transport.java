@@ -13,6 +13,7 @@ import io.netty.channel.epoll.EpollSocketChannel;
 import io.netty.channel.socket.DatagramChannel;
 import io.netty.channel.socket.ServerSocketChannel;
 import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.unix.FileDescriptor;
 import io.netty.channel.unix.ServerDomainSocketChannel;
 import io.netty.channel.uring.IoUring;
 import io.netty.channel.uring.IoUringDatagramChannel;
@@ -32,11 +33,7 @@ import java.util.concurrent.ThreadFactory;
  * @param listeners makes an unbound TCP listener there
  * @param datagrams makes an unbound UDP socket there
  * @param domainListeners makes an unbound Unix stream listener
- * @param forgetsEnded whether a socket whose end of input was read is dropped from the loop's set
- *     for good, so that a later full send buffer is an error (EpollIoHandler of Netty 4.2.18 does
- *     EPOLL_CTL_DEL at "no interest" and EPOLL_CTL_MOD afterwards: ENOENT). Registering the channel
- *     again before it is written to helps
- * @param splices whether channels write {@link PipedBytes}
+ * @param watches look at the sockets of relays and tunnels, which have no channels
  */
 public record Transport(
     String name,
@@ -45,8 +42,12 @@ public record Transport(
     ChannelFactory<ServerSocketChannel> listeners,
     ChannelFactory<DatagramChannel> datagrams,
     ChannelFactory<ServerDomainSocketChannel> domainListeners,
-    boolean forgetsEnded,
-    boolean splices) {
+    Watches watches) {
+
+  /** How a descriptor is looked at. */
+  interface Watches {
+    Watch of(FileDescriptor descriptor, Watch.Ready ready);
+  }
 
   public static final String AUTO = "auto";
   public static final String EPOLL = "epoll";
@@ -90,8 +91,7 @@ public record Transport(
         EpollServerSocketChannel::new,
         EpollDatagramChannel::new,
         EpollServerDomainSocketChannel::new,
-        true,
-        true);
+        EpollWatch::new);
   }
 
   private static Transport ioUring() {
@@ -105,9 +105,7 @@ public record Transport(
         IoUringServerSocketChannel::new,
         IoUringDatagramChannel::new,
         IoUringServerDomainSocketChannel::new,
-        false,
-        // Of file regions it takes those of files alone.
-        false);
+        RingWatch::new);
   }
 
   private static UnavailableException unavailable(String name, Throwable cause) {

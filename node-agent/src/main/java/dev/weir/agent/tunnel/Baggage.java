@@ -1,8 +1,10 @@
 package dev.weir.agent.tunnel;
 
+import dev.weir.api.model.Workload;
 import dev.weir.api.model.WorkloadKind;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a side says of itself in the {@code baggage} header. A claim, not an identity: for telemetry
@@ -22,6 +24,21 @@ public record Baggage(
   // Names of Kubernetes end at 253 letters; more members than these are nobody's honest baggage.
   private static final int LONGEST_VALUE = 253;
   private static final int MOST_MEMBERS = 64;
+
+  /** Of a pod, as far as the control plane tells of it. */
+  static Baggage of(@Nullable Workload workload) {
+    return workload == null
+        ? NONE
+        : new Baggage(
+            workload.cluster(),
+            workload.namespace(),
+            workload.kind(),
+            workload.ownerName(),
+            workload.canonicalName(),
+            workload.canonicalRevision(),
+            workload.locality().region(),
+            workload.locality().zone());
+  }
 
   /**
    * Reads one or several header lines. Whatever is unknown, too long or unprintable is left out.

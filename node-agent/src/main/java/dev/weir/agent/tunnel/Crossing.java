@@ -2,14 +2,15 @@ package dev.weir.agent.tunnel;
 
 import dev.weir.agent.identity.Credentials;
 import dev.weir.agent.identity.Peer;
-import dev.weir.agent.identity.PeerRefused;
+import dev.weir.agent.identity.TlsEnd;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.api.model.SpiffeId;
 import io.netty.channel.EventLoop;
-import io.netty.handler.ssl.SslHandler;
-import io.netty.util.concurrent.Future;
+import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.security.cert.X509Certificate;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One connection on its way into another network: a stream in the tunnel to a gateway, in it a
@@ -24,6 +25,8 @@ final class Crossing implements PodTunnels.Opening, StreamOpening.Way {
   private final Passage passage;
   private final HboneRequest outer;
   private final PodTunnels.FarOpening owner;
+  private @Nullable StreamCarrier carrier;
+  private @Nullable SecureLine line;
 
   Crossing(
       PodTunnels pod,
@@ -40,7 +43,7 @@ final class Crossing implements PodTunnels.Opening, StreamOpening.Way {
     this.outer =
         new HboneRequest(
             passage.authority(),
-            pod.tunnels().baggage(pod.pod()),
+            pod.baggage(),
             new Forwarded(client, passage.hostname()),
             TraceParent.fresh(),
             null);
@@ -65,46 +68,45 @@ final class Crossing implements PodTunnels.Opening, StreamOpening.Way {
       failed(Tunnels.Handshake.OVERLOAD, shed, "no handshake for the pod now: " + shed.label());
       return;
     }
-    StreamChannel channel = new StreamChannel(stream, passage.gateway(), pod.account().on(loop));
-    pod.tunnels().configure(channel);
-    SslHandler tls;
+    TlsEnd tls;
     try {
-      tls = own.client(channel.alloc(), passage.servers());
+      tls = own.client(passage.servers());
     } catch (IllegalStateException e) {
-      channel.unsafe().closeForcibly();
       stream.reset(ErrorCode.CANCEL);
       failed(Tunnels.Handshake.NO_IDENTITY, Refusal.NO_IDENTITY, String.valueOf(e.getMessage()));
       return;
     }
-    // On this very loop, so that it stands when the call returns, and TLS has where to speak.
-    loop.register(channel);
-    channel.pipeline().addLast(tls, Greeting.INSTANCE);
-    tls.handshakeFuture().addListener(handshake -> shaken(handshake, channel, tls));
+    carrier = new StreamCarrier(stream, loop, passage.gateway(), pod.account().on(loop));
+    line = SecureLine.begin(tls, carrier, pod.tunnels().allocator(), new Shaking());
   }
 
-  private void shaken(Future<?> handshake, StreamChannel channel, SslHandler tls) {
-    Throwable why = handshake.isSuccess() ? null : handshake.cause();
-    if (why == null) {
-      try {
-        SpiffeId server = Peer.of(tls);
-        pod.tunnels().count(Tunnels.Side.INNER, Tunnels.Handshake.DONE);
-        ask(new InnerTunnel(pod, channel, own, Peer.certificate(tls)), server, channel);
+  /** Waits for the inner handshake. */
+  private final class Shaking implements SecureLine.Owner {
+    @Override
+    public void shaken(Peer peer) {
+      pod.tunnels().count(Tunnels.Side.INNER, Tunnels.Handshake.DONE);
+      ask(
+          new InnerTunnel(pod, Objects.requireNonNull(line), carrier(), own, peer.certificate()),
+          peer.id());
+    }
+
+    @Override
+    public void failed(IOException why) {
+      String ended = carrier().ended();
+      if (ended != null) {
+        Crossing.this.failed(
+            Tunnels.Handshake.TLS_FAILED,
+            Refusal.TUNNEL_FAILED,
+            "TLS with %s: its stream is over: %s".formatted(passage, ended));
         return;
-      } catch (PeerRefused e) {
-        why = e;
       }
+      HandshakeFailure failure = HandshakeFailure.of(why, passage.toString(), passage.servers());
+      Crossing.this.failed(failure.result(), failure.reason(), failure.detail());
     }
-    channel.close();
-    String ended = channel.ended();
-    if (ended != null) {
-      failed(
-          Tunnels.Handshake.TLS_FAILED,
-          Refusal.TUNNEL_FAILED,
-          "TLS with %s: its stream is over: %s".formatted(passage, ended));
-      return;
-    }
-    HandshakeFailure failure = HandshakeFailure.of(why, passage.toString(), passage.servers());
-    failed(failure.result(), failure.reason(), failure.detail());
+  }
+
+  private StreamCarrier carrier() {
+    return Objects.requireNonNull(carrier, "it was made before the handshake");
   }
 
   private void failed(Tunnels.Handshake result, Refusal reason, String detail) {
@@ -112,10 +114,8 @@ final class Crossing implements PodTunnels.Opening, StreamOpening.Way {
     owner.failed(reason, detail);
   }
 
-  private void ask(InnerTunnel tunnel, SpiffeId server, StreamChannel channel) {
+  private void ask(InnerTunnel tunnel, SpiffeId server) {
     TunnelSession session = tunnel.session();
-    channel.whenEnded(why ->
-        session.close(ErrorCode.CONNECT_ERROR, "the stream through the gateway is over: " + why));
     tunnel.begin();
     if (session.capacity() == 0) {
       owner.failed(
@@ -173,12 +173,16 @@ final class Crossing implements PodTunnels.Opening, StreamOpening.Way {
 
   /** A tunnel in a tunnel, with its one stream. */
   private static final class InnerTunnel extends OpenTunnel {
-    private final StreamChannel channel;
+    private final StreamCarrier carrier;
 
     InnerTunnel(
-        PodTunnels pod, StreamChannel channel, Credentials own, X509Certificate certificate) {
-      super(pod, channel, own, certificate, false);
-      this.channel = channel;
+        PodTunnels pod,
+        SecureLine line,
+        StreamCarrier carrier,
+        Credentials own,
+        X509Certificate certificate) {
+      super(pod, line, own, certificate, false);
+      this.carrier = carrier;
     }
 
     @Override
@@ -194,7 +198,7 @@ final class Crossing implements PodTunnels.Opening, StreamOpening.Way {
 
     @Override
     public long waitingBelow() {
-      return super.buffered() + channel.waiting();
+      return super.buffered() + carrier.below();
     }
 
     @Override

@@ -1,7 +1,6 @@
 package dev.weir.agent.tunnel;
 
 import io.netty.buffer.ByteBuf;
-import io.netty.buffer.ByteBufAllocator;
 import java.nio.charset.StandardCharsets;
 
 /** The numbers of RFC 9113 sections 4, 6 and 6.5.2, and the frames that we write. */
@@ -38,6 +37,11 @@ final class Frame {
   static final int DEFAULT_FRAME_SIZE = 16_384;
   static final int LARGEST_FRAME_SIZE = (1 << 24) - 1;
 
+  /** The longest of our frames but DATA and HEADERS. */
+  static final int SMALL = HEAD + 8 + 128;
+
+  private static final int MOST_TEXT = 128;
+
   private static final byte[] PREFACE =
       "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
 
@@ -51,38 +55,38 @@ final class Frame {
     return PREFACE[index];
   }
 
-  static ByteBuf preface(ByteBufAllocator allocator) {
-    return allocator.ioBuffer(PREFACE.length).writeBytes(PREFACE);
+  static void preface(ByteBuf to) {
+    to.writeBytes(PREFACE);
   }
 
   static ByteBuf head(ByteBuf to, int length, int type, int flags, int stream) {
     return to.writeMedium(length).writeByte(type).writeByte(flags).writeInt(stream);
   }
 
-  static ByteBuf dataHead(ByteBufAllocator allocator, int stream, int length, boolean end) {
-    return head(allocator.ioBuffer(HEAD), length, DATA, end ? END_STREAM : 0, stream);
+  static void dataHead(ByteBuf to, int stream, int length, boolean end) {
+    head(to, length, DATA, end ? END_STREAM : 0, stream);
   }
 
-  static ByteBuf resetStream(ByteBufAllocator allocator, int stream, ErrorCode code) {
-    return head(allocator.ioBuffer(HEAD + 4), 4, RST_STREAM, 0, stream).writeInt(code.number());
+  static void resetStream(ByteBuf to, int stream, ErrorCode code) {
+    head(to, 4, RST_STREAM, 0, stream).writeInt(code.number());
   }
 
-  static ByteBuf windowUpdate(ByteBufAllocator allocator, int stream, int increment) {
-    return head(allocator.ioBuffer(HEAD + 4), 4, WINDOW_UPDATE, 0, stream).writeInt(increment);
+  static void windowUpdate(ByteBuf to, int stream, int increment) {
+    head(to, 4, WINDOW_UPDATE, 0, stream).writeInt(increment);
   }
 
-  static ByteBuf ping(ByteBufAllocator allocator, long opaque, boolean acknowledges) {
-    return head(allocator.ioBuffer(HEAD + 8), 8, PING, acknowledges ? ACK : 0, 0).writeLong(opaque);
+  static void ping(ByteBuf to, long opaque, boolean acknowledges) {
+    head(to, 8, PING, acknowledges ? ACK : 0, 0).writeLong(opaque);
   }
 
-  static ByteBuf settingsAck(ByteBufAllocator allocator) {
-    return head(allocator.ioBuffer(HEAD), 0, SETTINGS, ACK, 0);
+  static void settingsAck(ByteBuf to) {
+    head(to, 0, SETTINGS, ACK, 0);
   }
 
-  static ByteBuf goAway(ByteBufAllocator allocator, int lastStream, ErrorCode code, String cause) {
+  static void goAway(ByteBuf to, int lastStream, ErrorCode code, String cause) {
     byte[] text = cause.getBytes(StandardCharsets.US_ASCII);
-    int length = Math.min(text.length, 128);
-    return head(allocator.ioBuffer(HEAD + 8 + length), 8 + length, GOAWAY, 0, 0)
+    int length = Math.min(text.length, MOST_TEXT);
+    head(to, 8 + length, GOAWAY, 0, 0)
         .writeInt(lastStream)
         .writeInt(code.number())
         .writeBytes(text, 0, length);

@@ -1,6 +1,5 @@
 package dev.weir.agent.tunnel;
 
-import io.netty.channel.socket.SocketChannel;
 import java.net.InetAddress;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -20,15 +19,20 @@ final class Greetings {
   /** One connection, from being accepted until its handshake has ended. */
   final class Entry {
     private final InetAddress source;
-    private final SocketChannel channel;
+    private Runnable close;
     private boolean pushedOut;
 
-    private Entry(InetAddress source, SocketChannel channel) {
+    private Entry(InetAddress source, Runnable close) {
       this.source = source;
-      this.channel = channel;
+      this.close = close;
     }
 
-    /** Whether it had to go for another's sake; its channel is closed. */
+    /** What closes it from now on. */
+    void closedBy(Runnable now) {
+      close = now;
+    }
+
+    /** Whether it had to go for another's sake; it is closed then. */
     boolean isPushedOut() {
       return pushedOut;
     }
@@ -47,11 +51,7 @@ final class Greetings {
     private void pushOut() {
       pushedOut = true;
       ended();
-      if (channel.isRegistered()) {
-        channel.close();
-      } else {
-        channel.unsafe().closeForcibly();
-      }
+      close.run();
     }
   }
 
@@ -64,8 +64,11 @@ final class Greetings {
     return bySource.containsKey(source);
   }
 
-  Entry begun(InetAddress source, SocketChannel channel) {
-    Entry entry = new Entry(source, channel);
+  /**
+   * @param close what closes it, where it has to go
+   */
+  Entry begun(InetAddress source, Runnable close) {
+    Entry entry = new Entry(source, close);
     bySource.computeIfAbsent(source, _ -> new LinkedHashSet<>()).add(entry);
     if (++count > most) {
       oldestOfHeaviest().pushOut();

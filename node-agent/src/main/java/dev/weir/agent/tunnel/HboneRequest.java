@@ -1,9 +1,9 @@
 package dev.weir.agent.tunnel;
 
-import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.util.AsciiString;
 import java.util.List;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,10 +20,10 @@ record HboneRequest(
     @Nullable Forwarded forwarded,
     @Nullable TraceParent trace,
     @Nullable String network) {
-  static final AsciiString BAGGAGE = AsciiString.cached("baggage");
-  static final AsciiString FORWARDED = AsciiString.cached("forwarded");
-  static final AsciiString TRACEPARENT = AsciiString.cached("traceparent");
-  private static final AsciiString NETWORK = AsciiString.cached("x-forwarded-network");
+  static final String BAGGAGE = "baggage";
+  static final String FORWARDED = "forwarded";
+  static final String TRACEPARENT = "traceparent";
+  static final String NETWORK = "x-forwarded-network";
   private static final AsciiString CONNECT = AsciiString.cached("CONNECT");
   private static final AsciiString METHOD = AsciiString.cached(":method");
   private static final AsciiString AUTHORITY = AsciiString.cached(":authority");
@@ -45,26 +45,12 @@ record HboneRequest(
     }
   }
 
-  Http2Headers headers() {
-    Http2Headers headers =
-        new DefaultHttp2Headers(false, 8).method(CONNECT).authority(authority.toString());
-    String own = baggage.toString();
-    if (!own.isEmpty()) {
-      headers.add(BAGGAGE, own);
-    }
-    if (forwarded != null) {
-      headers.add(FORWARDED, forwarded.toString());
-    }
-    if (trace != null) {
-      headers.add(TRACEPARENT, trace.toString());
-    }
-    if (network != null) {
-      headers.add(NETWORK, network);
-    }
-    return headers;
-  }
-
-  static HboneRequest parse(Http2Headers headers) throws Refused {
+  /**
+   * @param baggages reads what the caller says of itself
+   */
+  static HboneRequest parse(
+      Http2Headers headers, Function<List<? extends CharSequence>, Baggage> baggages)
+      throws Refused {
     CharSequence method = only(headers, METHOD);
     if (!CONNECT.contentEquals(method)) {
       throw new Refused(400, "the method is not CONNECT");
@@ -81,7 +67,7 @@ record HboneRequest(
     CharSequence network = headers.get(NETWORK);
     return new HboneRequest(
         authority,
-        Baggage.parse(headers.getAll(BAGGAGE)),
+        baggages.apply(headers.getAll(BAGGAGE)),
         forwarded == null ? null : Forwarded.parse(forwarded),
         trace == null ? null : TraceParent.parse(trace),
         network == null || network.isEmpty() || network.length() > LONGEST_NETWORK

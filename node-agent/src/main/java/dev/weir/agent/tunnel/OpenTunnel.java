@@ -1,10 +1,7 @@
 package dev.weir.agent.tunnel;
 
 import dev.weir.agent.fairness.Share;
-import dev.weir.agent.fairness.Turnstile;
 import dev.weir.agent.identity.Credentials;
-import io.netty.channel.Channel;
-import io.netty.channel.ChannelOutboundBuffer;
 import java.security.cert.X509Certificate;
 import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
@@ -15,12 +12,11 @@ import org.jspecify.annotations.Nullable;
  */
 abstract class OpenTunnel implements TunnelSession.Owner {
   private final PodTunnels pod;
-  private final Channel channel;
+  private final SecureLine line;
   private final Credentials own;
   private final X509Certificate certificate;
   private final TunnelSession session;
   private final Share share;
-  private final @Nullable Turnstile turnstile;
   private Share.@Nullable Work turn;
 
   /**
@@ -29,27 +25,26 @@ abstract class OpenTunnel implements TunnelSession.Owner {
    */
   OpenTunnel(
       PodTunnels pod,
-      Channel channel,
+      SecureLine line,
       Credentials own,
       X509Certificate certificate,
       boolean serving) {
     this.pod = pod;
-    this.channel = channel;
+    this.line = line;
     this.own = own;
     this.certificate = certificate;
-    this.share = pod.account().on(channel.eventLoop());
-    this.turnstile = channel.pipeline().get(Turnstile.class);
+    this.share = pod.account().on(line.loop());
     this.session =
         serving
             ? TunnelSession.server(TunnelLimits.server(), pod.growth(), this)
             : TunnelSession.client(TunnelLimits.client(), pod.growth(), this);
   }
 
-  /** Greets; the session may close at once where the channel has died meanwhile. */
+  /** Greets; the session may close at once where the line has died meanwhile. */
   void begin() {
     pod.tunnels().opened(this);
-    channel.pipeline().replace(Greeting.INSTANCE, null, session);
-    if (!channel.isOpen()) {
+    line.carry(session);
+    if (!line.isOpen()) {
       session.close(ErrorCode.CONNECT_ERROR, "the connection was closed");
     }
   }
@@ -58,8 +53,8 @@ abstract class OpenTunnel implements TunnelSession.Owner {
     return pod;
   }
 
-  Channel channel() {
-    return channel;
+  SecureLine line() {
+    return line;
   }
 
   Credentials own() {
@@ -79,19 +74,17 @@ abstract class OpenTunnel implements TunnelSession.Owner {
 
   /** Takes no new streams. Any thread. */
   void drain() {
-    channel.eventLoop().execute(session::drain);
+    line.loop().execute(session::drain);
   }
 
   /** Ends it with all that is in it. Any thread. */
   void abort(String cause) {
-    channel.eventLoop().execute(() -> session.close(ErrorCode.CANCEL, cause));
+    line.loop().execute(() -> session.close(ErrorCode.CANCEL, cause));
   }
 
   /** Bytes that wait in the tunnel itself, about. Any thread. */
   long buffered() {
-    ChannelOutboundBuffer unwritten = channel.unsafe().outboundBuffer();
-    return (unwritten == null ? 0 : unwritten.totalPendingWriteBytes())
-        + (turnstile == null ? 0 : turnstile.heldBytes());
+    return line.buffered();
   }
 
   @Override

@@ -2,22 +2,25 @@ package dev.weir.agent.tunnel;
 
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.fairness.PodAccount;
-import dev.weir.agent.fairness.Turnstile;
 import dev.weir.agent.identity.Credentials;
 import dev.weir.agent.identity.Obtained;
 import dev.weir.agent.identity.Peer;
 import dev.weir.agent.identity.PeerRefused;
+import dev.weir.agent.identity.TlsEnd;
+import dev.weir.agent.identity.TlsFailure;
 import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.transport.PodSocket;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.api.model.SpiffeId;
 import dev.weir.api.model.Workload;
+import io.netty.channel.ChannelException;
 import io.netty.channel.EventLoop;
-import io.netty.channel.socket.SocketChannel;
-import io.netty.handler.ssl.SslHandler;
+import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.security.cert.X509Certificate;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
@@ -29,6 +32,9 @@ import org.jspecify.annotations.Nullable;
  */
 public final class PodTunnels {
   private static final int HBONE = 15008;
+
+  /** Of a connection that was closed before it was asked. */
+  private static final InetSocketAddress NOWHERE = new InetSocketAddress(0);
 
   // On each loop. Each holds a TLS engine and what half a ClientHello may bring, for 10 s at most.
   private static final int MOST_GREETING = 512;
@@ -76,6 +82,10 @@ public final class PodTunnels {
   /** By loop; what is in it is the loop's alone. */
   private final Map<EventLoop, Greetings> greetings = new ConcurrentHashMap<>();
 
+  /** Made once for what the control plane says of the pod, not for each connection. */
+  private record Told(@Nullable Workload workload, Baggage baggage) {}
+
+  private volatile Told told = new Told(null, Baggage.NONE);
   private volatile boolean draining;
   private volatile boolean aborted;
 
@@ -96,6 +106,18 @@ public final class PodTunnels {
 
   PodAccount account() {
     return account;
+  }
+
+  /** What the pod says of itself to other sides. */
+  @SuppressWarnings("ReferenceEquality") // what did not change is the same object in the next view
+  Baggage baggage() {
+    Workload now = tunnels.workload(pod());
+    Told known = told;
+    if (known.workload != now) {
+      known = new Told(now, Baggage.of(now));
+      told = known;
+    }
+    return known.baggage;
   }
 
   /** Whether a tunnel that is only now being made is to carry what waits for it, and then end. */
@@ -135,7 +157,7 @@ public final class PodTunnels {
         .open(
             new HboneRequest(
                 Authority.of(target.getAddress(), target.getPort()),
-                tunnels.baggage(pod()),
+                baggage(),
                 new Forwarded(client, host),
                 TraceParent.fresh(),
                 null),
@@ -182,23 +204,23 @@ public final class PodTunnels {
     }
   }
 
-  /** Takes a connection to the pod's tunnel port; on its loop, not registered yet. */
-  public void serve(SocketChannel channel, EventLoop loop, Requests requests) {
-    InetSocketAddress remote = channel.remoteAddress();
+  /** Takes a connection to the pod's tunnel port, on the loop that is to own it. */
+  public void serve(PodSocket socket, EventLoop loop, Requests requests) {
+    InetSocketAddress remote = socket.remoteAddress();
     if (aborted || remote == null) {
       // The pod is gone, or the connection was reset while it waited to be accepted.
-      channel.unsafe().closeForcibly();
+      socket.close();
       return;
     }
     Greetings here = greetings.computeIfAbsent(loop, _ -> new Greetings(MOST_GREETING));
     Refusal shed = account.handshake(true, !here.isGreeting(remote.getAddress()));
     if (shed != null) {
-      channel.unsafe().closeForcibly();
+      socket.close();
       tunnels.count(Tunnels.Side.SERVER, Tunnels.Handshake.OVERLOAD);
       tunnels.refused(pod(), Tunnels.Handshake.OVERLOAD, shed, remote.toString(), shed.label());
       return;
     }
-    Greetings.Entry entry = here.begun(remote.getAddress(), channel);
+    Greetings.Entry entry = here.begun(remote.getAddress(), socket::close);
     tunnels
         .identities()
         .obtain(
@@ -207,89 +229,94 @@ public final class PodTunnels {
             obtained -> {
               switch (obtained) {
                 case Obtained.Failed(String reason) -> {
-                  channel.unsafe().closeForcibly();
+                  socket.close();
                   failed(entry, Tunnels.Handshake.NO_IDENTITY, remote, reason);
                 }
                 case Obtained.Have(Credentials own) ->
-                    register(new Served(channel, remote, entry, requests), loop, own);
+                    new Greeted(remote, entry, requests, own).greet(socket, loop);
               }
             });
   }
 
   /** A connection on its way to being a tunnel. */
-  private record Served(
-      SocketChannel channel, InetSocketAddress remote, Greetings.Entry entry, Requests requests) {}
+  private final class Greeted implements SecureLine.Owner {
+    private final InetSocketAddress remote;
+    private final Greetings.Entry entry;
+    private final Requests requests;
+    private final Credentials own;
+    private @Nullable SecureLine line;
 
-  private void register(Served served, EventLoop loop, Credentials own) {
-    SocketChannel channel = served.channel();
-    if (served.entry().isPushedOut()) {
-      failed(served.entry(), Tunnels.Handshake.OVERLOAD, served.remote(), "");
-      return;
+    Greeted(InetSocketAddress remote, Greetings.Entry entry, Requests requests, Credentials own) {
+      this.remote = remote;
+      this.entry = entry;
+      this.requests = requests;
+      this.own = own;
     }
-    tunnels.configure(channel);
-    // TLS comes after it: what never was on a loop would not give back its engine.
-    loop.register(channel)
-        .addListener(registered -> {
-          if (registered.isSuccess()) {
-            greet(served, own);
-          } else {
-            channel.unsafe().closeForcibly();
-            failed(
-                served.entry(),
-                Tunnels.Handshake.TLS_FAILED,
-                served.remote(),
-                String.valueOf(registered.cause()));
-          }
-        });
-  }
 
-  private void greet(Served served, Credentials own) {
-    SocketChannel channel = served.channel();
-    SslHandler tls;
-    try {
-      tls = own.server(channel.alloc());
-    } catch (IllegalStateException e) {
-      channel.close();
-      failed(served.entry(), Tunnels.Handshake.NO_IDENTITY, served.remote(), TunnelPeer.text(e));
-      return;
-    }
-    Turnstile turnstile = new Turnstile(account.on(channel.eventLoop()), channel);
-    channel.pipeline().addLast(turnstile, tls, Greeting.INSTANCE);
-    tls.handshakeFuture().addListener(handshake -> shaken(served, own, tls, handshake.cause()));
-  }
-
-  private void shaken(Served served, Credentials own, SslHandler tls, @Nullable Throwable failure) {
-    SocketChannel channel = served.channel();
-    Throwable why = failure;
-    if (why == null) {
-      try {
-        SpiffeId peer = Peer.of(tls);
-        OpenTunnel tunnel =
-            new ServedTunnel(
-                this, channel, own, Peer.certificate(tls), peer.toString(), served.requests());
-        served.entry().ended();
-        tunnels.count(Tunnels.Side.SERVER, Tunnels.Handshake.DONE);
-        tunnel.begin();
-        if (aborted) {
-          // The pod went while hands were shaken, after the look at what is open.
-          tunnel.abort("the pod is gone");
-        } else if (draining) {
-          tunnel.drain();
-        }
+    void greet(PodSocket socket, EventLoop loop) {
+      if (entry.isPushedOut()) {
+        PodTunnels.this.failed(entry, Tunnels.Handshake.OVERLOAD, remote, "");
         return;
-      } catch (PeerRefused e) {
-        why = e;
+      }
+      TlsEnd tls;
+      try {
+        tls = own.server();
+      } catch (IllegalStateException e) {
+        socket.close();
+        PodTunnels.this.failed(entry, Tunnels.Handshake.NO_IDENTITY, remote, TunnelPeer.text(e));
+        return;
+      }
+      SecureLine begun;
+      try {
+        begun =
+            SecureLine.begin(
+                tls,
+                new SocketCarrier(loop, socket, tunnels.allocator(), account.on(loop)),
+                tunnels.allocator(),
+                this);
+      } catch (ChannelException e) {
+        tls.close();
+        socket.close();
+        PodTunnels.this.failed(
+            entry, Tunnels.Handshake.TLS_FAILED, remote, String.valueOf(e.getMessage()));
+        return;
+      }
+      line = begun;
+      entry.closedBy(() -> begun.abort(TlsFailure.closed("too many handshakes at once")));
+    }
+
+    @Override
+    public void shaken(Peer peer) {
+      OpenTunnel tunnel =
+          new ServedTunnel(
+              PodTunnels.this,
+              Objects.requireNonNull(line),
+              own,
+              peer.certificate(),
+              peer.id().toString(),
+              requests);
+      entry.ended();
+      tunnels.count(Tunnels.Side.SERVER, Tunnels.Handshake.DONE);
+      tunnel.begin();
+      if (aborted) {
+        // The pod went while hands were shaken, after the look at what is open.
+        tunnel.abort("the pod is gone");
+      } else if (draining) {
+        tunnel.drain();
       }
     }
-    channel.close();
-    PeerRefused refused = PeerRefused.of(why);
-    failed(
-        served.entry(),
-        served.entry().isPushedOut()
-            ? Tunnels.Handshake.OVERLOAD
-            : refused == null ? Tunnels.Handshake.TLS_FAILED : Tunnels.Handshake.of(refused),
-        served.remote(),
-        PeerRefused.label(why) + ": " + TunnelPeer.text(why));
+
+    @Override
+    public void failed(IOException why) {
+      PeerRefused refused = PeerRefused.of(why);
+      PodTunnels.this.failed(
+          entry,
+          entry.isPushedOut()
+              ? Tunnels.Handshake.OVERLOAD
+              : refused == null ? Tunnels.Handshake.TLS_FAILED : Tunnels.Handshake.of(refused),
+          remote,
+          PeerRefused.label(why) + ": " + TunnelPeer.text(why));
+    }
   }
 
   private void failed(
@@ -344,15 +371,15 @@ public final class PodTunnels {
 
     ServedTunnel(
         PodTunnels pod,
-        SocketChannel channel,
+        SecureLine line,
         Credentials own,
         X509Certificate certificate,
         String principal,
         Requests requests) {
-      super(pod, channel, own, certificate, true);
+      super(pod, line, own, certificate, true);
       this.principal = principal;
-      this.remote = channel.remoteAddress();
-      this.local = channel.localAddress();
+      this.remote = Objects.requireNonNull(line.remoteAddress(), "it was connected");
+      this.local = Objects.requireNonNullElse(line.localAddress(), NOWHERE);
       this.requests = requests;
     }
 
@@ -364,11 +391,10 @@ public final class PodTunnels {
     @Override
     public TunnelStream.Events opened(TunnelStream stream, HboneRequest request) {
       TunnelRequest made =
-          new TunnelRequest(
-              stream, request, principal, remote, local, pod().tunnels().baggage(pod().pod()));
+          new TunnelRequest(stream, request, principal, remote, local, pod().baggage());
       // After the session has noted whose the stream is.
-      channel()
-          .eventLoop()
+      line()
+          .loop()
           .execute(() -> {
             // Else the peer has taken it back in the same breath: it costs nothing more.
             if (made.isOpen()) {

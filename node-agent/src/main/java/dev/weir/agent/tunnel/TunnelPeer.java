@@ -1,18 +1,16 @@
 package dev.weir.agent.tunnel;
 
-import dev.weir.agent.fairness.Turnstile;
 import dev.weir.agent.identity.Credentials;
 import dev.weir.agent.identity.Obtained;
 import dev.weir.agent.identity.Peer;
-import dev.weir.agent.identity.PeerRefused;
+import dev.weir.agent.identity.TlsEnd;
 import dev.weir.agent.telemetry.Refusal;
+import dev.weir.agent.transport.PodSocket;
 import dev.weir.agent.transport.PodSupply;
-import io.netty.channel.ChannelPromise;
+import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.ConnectTimeoutException;
 import io.netty.channel.EventLoop;
-import io.netty.channel.socket.SocketChannel;
-import io.netty.handler.ssl.SslHandler;
-import io.netty.util.concurrent.Future;
+import java.io.IOException;
 import java.net.ConnectException;
 import java.net.InetSocketAddress;
 import java.security.cert.X509Certificate;
@@ -161,8 +159,8 @@ final class TunnelPeer implements StreamOpening.Way {
 
   /** A tunnel that this pod opened. */
   private final class CallingTunnel extends OpenTunnel {
-    CallingTunnel(SocketChannel channel, Credentials own, X509Certificate certificate) {
-      super(pod, channel, own, certificate, false);
+    CallingTunnel(SecureLine line, Credentials own, X509Certificate certificate) {
+      super(pod, line, own, certificate, false);
     }
 
     @Override
@@ -194,8 +192,9 @@ final class TunnelPeer implements StreamOpening.Way {
   }
 
   /** One connection being made: a socket in the pod, TCP, TLS, HTTP/2. */
-  private final class Connecting implements PodSupply.Taker {
+  private final class Connecting implements PodSupply.Taker, SecureLine.Owner {
     private @Nullable Credentials credentials;
+    private @Nullable SecureLine line;
 
     void with(Obtained obtained) {
       switch (obtained) {
@@ -217,78 +216,64 @@ final class TunnelPeer implements StreamOpening.Way {
     }
 
     @Override
-    public void socket(SocketChannel channel) {
-      pod.tunnels().configure(channel);
-      channel.config().setConnectTimeoutMillis((int) TunnelTuning.CONNECT.toMillis());
-      loop.register(channel).addListener(registered -> connect(registered, channel));
+    public void socket(PodSocket socket) {
+      socket.connect(
+          loop,
+          key.address,
+          null,
+          TunnelTuning.CONNECT.toMillis(),
+          failure -> connected(failure, socket));
     }
 
-    private void connect(Future<? super Void> registered, SocketChannel channel) {
-      if (!registered.isSuccess()) {
-        none(cause(registered));
-        return;
-      }
-      ChannelPromise connected = channel.newPromise();
-      connected.addListener(future -> connected(future, channel));
-      channel.connect(key.address, connected);
-    }
-
-    private void connected(Future<? super Void> connect, SocketChannel channel) {
-      if (!connect.isSuccess()) {
-        channel.close();
-        Throwable why = cause(connect);
+    private void connected(@Nullable IOException failure, PodSocket socket) {
+      if (failure != null) {
         failed(
             Tunnels.Handshake.UNREACHABLE,
-            why instanceof ConnectTimeoutException
+            failure instanceof ConnectTimeoutException
                 ? Refusal.CONNECT_TIMEOUT
-                : why instanceof ConnectException
+                : failure instanceof ConnectException
                     ? Refusal.CONNECT_REFUSED
                     : Refusal.CONNECT_FAILED,
-            text(why));
+            text(failure));
         return;
       }
-      SslHandler tls;
+      TlsEnd tls;
       try {
-        tls = Objects.requireNonNull(credentials).client(channel.alloc(), key.identities);
+        tls = Objects.requireNonNull(credentials).client(key.identities);
       } catch (IllegalStateException e) {
-        channel.close();
+        socket.close();
         failed(Tunnels.Handshake.NO_IDENTITY, Refusal.NO_IDENTITY, text(e));
         return;
       }
-      Turnstile turnstile = new Turnstile(pod.account().on(loop), channel);
-      channel.pipeline().addLast(turnstile, tls, Greeting.INSTANCE);
-      tls.handshakeFuture().addListener(future -> shaken(future, channel, tls));
+      ByteBufAllocator allocator = pod.tunnels().allocator();
+      line =
+          SecureLine.begin(
+              tls,
+              new SocketCarrier(loop, socket, allocator, pod.account().on(loop)),
+              allocator,
+              this);
     }
 
-    private void shaken(Future<?> handshake, SocketChannel channel, SslHandler tls) {
-      if (!handshake.isSuccess()) {
-        refused(channel, cause(handshake));
-        return;
-      }
-      CallingTunnel tunnel;
-      try {
-        Peer.of(tls);
-        tunnel =
-            new CallingTunnel(channel, Objects.requireNonNull(credentials), Peer.certificate(tls));
-      } catch (PeerRefused e) {
-        refused(channel, e);
-        return;
-      }
+    @Override
+    public void shaken(Peer peer) {
       pod.tunnels().count(Tunnels.Side.CLIENT, Tunnels.Handshake.DONE);
-      ready(tunnel);
+      ready(
+          new CallingTunnel(
+              Objects.requireNonNull(line),
+              Objects.requireNonNull(credentials),
+              peer.certificate()));
     }
 
-    private void refused(SocketChannel channel, Throwable why) {
-      channel.close();
+    @Override
+    public void failed(IOException why) {
       HandshakeFailure failure =
           HandshakeFailure.of(why, String.valueOf(key.address), key.identities);
-      failed(failure.result(), failure.reason(), failure.detail());
+      TunnelPeer.this.failed(failure.result(), failure.reason(), failure.detail());
     }
-  }
 
-  private static Throwable cause(Future<?> failed) {
-    Throwable cause = failed.cause();
-    return cause == null ? new IllegalStateException("cancelled") : cause;
+    private void failed(Tunnels.Handshake result, Refusal reason, String detail) {
+      TunnelPeer.this.failed(result, reason, detail);
+    }
   }
 
   static String text(Throwable why) {

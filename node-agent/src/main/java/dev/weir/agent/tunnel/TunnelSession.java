@@ -1,14 +1,9 @@
 package dev.weir.agent.tunnel;
 
 import dev.weir.agent.identity.PeerRefused;
+import dev.weir.agent.identity.TlsFailure;
 import io.netty.buffer.ByteBuf;
-import io.netty.channel.ChannelFutureListener;
-import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelInboundHandlerAdapter;
-import io.netty.handler.codec.DecoderException;
-import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import io.netty.handler.codec.http2.DefaultHttp2HeadersDecoder;
-import io.netty.handler.codec.http2.DefaultHttp2HeadersEncoder;
 import io.netty.handler.codec.http2.Http2Exception;
 import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.util.collection.IntObjectHashMap;
@@ -22,19 +17,18 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One HTTP/2 connection that carries tunnels, as the last handler of its channel's pipeline. Add it
- * when TLS stands: it greets as soon as the channel is active.
+ * One HTTP/2 connection that carries tunnels, over a {@link Line}. It greets when it is begun.
  *
  * <p>Reading never stops: what a slow stream may hold is bounded by its own window, and PING is
  * answered whatever else waits. Writing is gathered: all that is written in one turn of the event
  * loop goes out in one flush, and streams take turns, a TLS record each, while the connection's
- * window and the channel take it.
+ * window and the line take it.
  *
  * <p>A rule that the peer breaks ends its stream or the session, as RFC 9113 says which. HTTP/2
  * keeps no record of streams that are over, and neither do we: what comes late for a stream that
  * was open once is counted against the connection's window and dropped.
  */
-final class TunnelSession extends ChannelInboundHandlerAdapter {
+final class TunnelSession {
   /** Who owns the session. All calls come on its event loop. */
   interface Owner {
     /** The peer's SETTINGS came: it speaks HTTP/2, and {@link #capacity} is what it grants. */
@@ -81,15 +75,16 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   static final int PERIOD_SECONDS = 10;
 
   private static final int DEAD_SECONDS = 20;
-  private static final int CLOSE_SECONDS = 1;
-
   // A frame's head and payload fill one TLS record: 16384 bytes.
   private static final int PAYLOAD = 16_384 - Frame.HEAD;
 
   // The peer's SETTINGS are usually not here when the first streams are wanted.
   private static final int STREAMS_BEFORE_SETTINGS = 100;
-  private static final int TABLE = 4_096;
   private static final int SETTINGS = 4;
+
+  /** More than nearly all headers take: where they do not, the buffer grows. */
+  private static final int HEADERS_ROOM = 512;
+
   // Turns of writing and flushing before other channels of the loop get theirs.
   private static final int ROUNDS = 16;
   private static final long DRAIN_PING = 0x7765_6972_6472_6169L;
@@ -98,14 +93,13 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   private final TunnelLimits limits;
   private final Owner owner;
   private final DefaultHttp2HeadersDecoder decoder;
-  private final DefaultHttp2HeadersEncoder encoder;
+  private final HeaderWriter headers = new HeaderWriter();
   private final IntObjectHashMap<TunnelStream> streams = new IntObjectHashMap<>(4);
   private final int[] abuses = new int[Abuse.values().length];
   private final Runnable turn = this::scheduledTurn;
   private final FrameSink sink = new FrameSink();
-  private final ChannelFutureListener answerWritten = this::answerWritten;
 
-  private @Nullable ChannelHandlerContext context;
+  private @Nullable Line line;
   private @Nullable FrameReader reader;
   private @Nullable Future<?> ticks;
 
@@ -120,7 +114,11 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
 
   private int nextStream = 1;
   private int lastPeerStream;
+
+  // Answers that have not left: those among the bytes up to a mark, and those behind it.
   private int unreadAnswers;
+  private int laterAnswers;
+  private long unreadMark;
 
   private @Nullable TunnelStream ringHead;
   private @Nullable TunnelStream ringTail;
@@ -138,6 +136,9 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   private int peerLast = Integer.MAX_VALUE;
   private boolean ended;
 
+  private @Nullable CharSequence peerLine;
+  private Baggage peerBaggage = Baggage.NONE;
+
   private TunnelSession(boolean client, TunnelLimits limits, GrowthRoom growth, Owner owner) {
     this.client = client;
     this.limits = limits;
@@ -145,15 +146,6 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     receiveWindow = limits.connectionWindow();
     this.growth = growth;
     decoder = new DefaultHttp2HeadersDecoder(true, true, limits.headerList());
-    // Addresses of clients and traces differ each time: kept out of the table, they do not push
-    // out what repeats.
-    encoder =
-        new DefaultHttp2HeadersEncoder(
-            (name, value) ->
-                HboneRequest.FORWARDED.contentEquals(name)
-                    || HboneRequest.TRACEPARENT.contentEquals(name),
-            true,
-            16);
   }
 
   /**
@@ -183,7 +175,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
 
   /** How many more streams may be opened now. */
   int capacity() {
-    return draining || ended || context == null || nextStream < 0
+    return draining || ended || line == null || nextStream < 0
         ? 0
         : (int) Math.max(0, Math.min(peerStreams, Integer.MAX_VALUE) - streams.size());
   }
@@ -213,7 +205,11 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
         new TunnelStream(this, nextStream, peerStreamWindow, limits.newStreamWindow(growth));
     nextStream += 2;
     stream.events(events);
-    write(headersFrame(stream.id(), request.headers(), false));
+    ByteBuf frame = line().room(HEADERS_ROOM);
+    int begins = frame.writerIndex();
+    headers.request(frame.writeZero(Frame.HEAD), request);
+    finishHeaders(frame, begins, stream.id(), false);
+    wrote();
     streams.put(stream.id(), stream);
     owner.streamBegan();
     return stream;
@@ -237,8 +233,9 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       finishIfDone();
       return;
     }
-    write(Frame.goAway(context().alloc(), Integer.MAX_VALUE, ErrorCode.NO_ERROR, ""));
-    write(Frame.ping(context().alloc(), DRAIN_PING, false));
+    Frame.goAway(small(), Integer.MAX_VALUE, ErrorCode.NO_ERROR, "");
+    Frame.ping(small(), DRAIN_PING, false);
+    wrote();
   }
 
   /** Ends the session and whatever is open in it. */
@@ -247,33 +244,21 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     end(code, cause, null);
   }
 
-  // ---- the channel
+  // ---- the line
 
-  @Override
-  public void handlerAdded(ChannelHandlerContext added) {
-    context = added;
-    if (added.channel().isActive()) {
-      greet();
-    }
-  }
-
-  @Override
-  public void channelActive(ChannelHandlerContext active) {
-    greet();
-    active.fireChannelActive();
-  }
-
-  private void greet() {
-    if (reader != null || ended) {
+  /** What it speaks over from now on, to a peer that is known. */
+  void begin(Line over) {
+    if (ended) {
+      over.close();
       return;
     }
-    ChannelHandlerContext channel = context();
+    line = over;
     // A header list counts 32 bytes more for each field than the wire; the block is never longer.
-    reader = new FrameReader(channel.alloc(), !client, limits.frame(), limits.headerList());
+    reader = new FrameReader(over.allocator(), !client, limits.frame(), limits.headerList());
     if (client) {
-      write(Frame.preface(channel.alloc()));
+      Frame.preface(over.room(Frame.prefaceLength()));
     }
-    ByteBuf frame = channel.alloc().ioBuffer(Frame.HEAD + 6 * SETTINGS);
+    ByteBuf frame = over.room(Frame.HEAD + 6 * SETTINGS);
     Frame.head(frame, 6 * SETTINGS, Frame.SETTINGS, 0, 0);
     setting(frame, Frame.INITIAL_WINDOW_SIZE, limits.streamWindow());
     setting(frame, Frame.MAX_FRAME_SIZE, limits.frame());
@@ -283,14 +268,12 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     } else {
       setting(frame, Frame.MAX_CONCURRENT_STREAMS, limits.streams());
     }
-    write(frame);
     if (limits.connectionWindow() > Frame.DEFAULT_WINDOW) {
-      int more = limits.connectionWindow() - Frame.DEFAULT_WINDOW;
-      write(Frame.windowUpdate(channel.alloc(), 0, more));
+      Frame.windowUpdate(small(), 0, limits.connectionWindow() - Frame.DEFAULT_WINDOW);
     }
+    wrote();
     ticks =
-        channel
-            .executor()
+        over.loop()
             .scheduleAtFixedRate(this::tick, PERIOD_SECONDS, PERIOD_SECONDS, TimeUnit.SECONDS);
   }
 
@@ -298,12 +281,8 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     frame.writeShort(id).writeInt(value);
   }
 
-  @Override
-  public void channelRead(ChannelHandlerContext channel, Object message) {
-    if (!(message instanceof ByteBuf bytes)) {
-      channel.fireChannelRead(message);
-      return;
-    }
+  /** Bytes that the peer sent; the caller keeps the buffer. {@link #readComplete} follows. */
+  void read(ByteBuf bytes) {
     reading = true;
     try {
       FrameReader from = reader;
@@ -312,59 +291,44 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       }
     } catch (ConnectionError e) {
       end(e.code(), e.text(), e.abuse());
-    } finally {
-      bytes.release();
+    } catch (RuntimeException e) {
+      end(ErrorCode.INTERNAL_ERROR, String.valueOf(e), null);
     }
   }
 
-  @Override
-  public void channelReadComplete(ChannelHandlerContext channel) {
+  /** All that had come was read. */
+  void readComplete() {
     reading = false;
-    takeTurn();
-    channel.fireChannelReadComplete();
+    if (!ended) {
+      takeTurn();
+    }
   }
 
-  @Override
-  public void channelWritabilityChanged(ChannelHandlerContext channel) {
-    if (channel.channel().isWritable() && ringHead != null) {
+  /** The line takes more than it did. */
+  void drained() {
+    countAnswers();
+    if (ringHead != null) {
       wake();
     }
-    channel.fireChannelWritabilityChanged();
   }
 
-  @Override
-  public void exceptionCaught(ChannelHandlerContext channel, Throwable cause) {
-    // TLS below wraps what it throws while it decodes. The peer's refusal of our certificate comes
-    // so, after our handshake was done: whoever waits for a stream hears of it by this text.
-    if (cause instanceof DecoderException && cause.getCause() instanceof IOException tls) {
-      end(
-          ErrorCode.CONNECT_ERROR,
-          "TLS: %s (%s)".formatted(PeerRefused.label(tls), tls.getMessage()),
-          null);
-      return;
-    }
-    ErrorCode code =
-        cause instanceof IOException ? ErrorCode.CONNECT_ERROR : ErrorCode.INTERNAL_ERROR;
-    end(code, String.valueOf(cause), null);
+  /** The line is over. */
+  void failed(IOException cause) {
+    // The peer's refusal of our certificate comes so, after our handshake was done: whoever waits
+    // for a stream hears of it by this text.
+    String text =
+        cause instanceof TlsFailure tls
+            ? "TLS: %s (%s)".formatted(PeerRefused.label(tls), tls.getMessage())
+            : String.valueOf(cause.getMessage());
+    end(ErrorCode.CONNECT_ERROR, text, null);
   }
 
-  @Override
-  public void channelInactive(ChannelHandlerContext channel) {
-    end(ErrorCode.CONNECT_ERROR, "the connection was closed", null);
-    channel.fireChannelInactive();
-  }
-
-  @Override
-  public void handlerRemoved(ChannelHandlerContext channel) {
-    end(ErrorCode.CONNECT_ERROR, "the session was taken off its connection", null);
-  }
-
-  private ChannelHandlerContext context() {
-    return Objects.requireNonNull(context, "the session has no channel yet");
+  private Line line() {
+    return Objects.requireNonNull(line, "the session has no line yet");
   }
 
   void assertLoop() {
-    assert context == null || context.executor().inEventLoop();
+    assert line == null || line.loop().inEventLoop();
   }
 
   // ---- time
@@ -391,82 +355,99 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     } else {
       pingOpen = true;
       pingSeconds = 0;
-      write(Frame.ping(context().alloc(), ++pings, false));
+      Frame.ping(small(), ++pings, false);
+      wrote();
     }
   }
 
   // ---- writing
 
-  /** Writes a frame that is not DATA; it goes out at the end of this turn. */
-  private void write(ByteBuf frame) {
-    ChannelHandlerContext channel = context();
-    if (ended) {
-      frame.release();
-      return;
-    }
-    channel.write(frame, channel.voidPromise());
+  /** Where a small frame is put; {@link #wrote} or {@link #wroteAnswer} follows. */
+  private ByteBuf small() {
+    return line().room(Frame.SMALL);
+  }
+
+  /** What was put on the line goes out at the end of this turn. */
+  private void wrote() {
     dirty = true;
     wake();
   }
 
-  /** Writes what the peer made us write, and keeps count until it is on its way. */
-  private void answer(ByteBuf frame) {
-    if (ended) {
-      frame.release();
-      return;
-    }
-    unreadAnswers++;
-    context().write(frame).addListener(answerWritten);
-    dirty = true;
-    wake();
+  /** The same of what the peer made us write: it counts until it is on its way. */
+  private void wroteAnswer() {
+    laterAnswers++;
+    wrote();
   }
 
-  private void answerWritten(Future<? super Void> written) {
-    unreadAnswers--;
+  /** Answers up to the mark have left when as many bytes have. */
+  private void countAnswers() {
+    Line over = line();
+    if (unreadAnswers == 0 || over.sent() >= unreadMark) {
+      unreadAnswers = over.sent() >= over.toSend() ? 0 : laterAnswers;
+      unreadMark = over.toSend();
+      laterAnswers = 0;
+    }
   }
 
-  private ByteBuf headersFrame(int stream, Http2Headers headers, boolean ends) {
-    ByteBuf frame = context().alloc().ioBuffer(512);
-    try {
-      frame.writeZero(Frame.HEAD);
-      encoder.encodeHeaders(stream, headers, frame);
-      int length = frame.readableBytes() - Frame.HEAD;
-      if (length > Frame.DEFAULT_FRAME_SIZE) {
-        throw new IllegalArgumentException(
-            "headers: " + length + " bytes (expected: what fits one frame)");
-      }
-      frame.setMedium(0, length);
-      frame.setByte(3, Frame.HEADERS);
-      frame.setByte(4, Frame.END_HEADERS | (ends ? Frame.END_STREAM : 0));
-      frame.setInt(5, stream);
-      return frame;
-    } catch (Http2Exception | RuntimeException e) {
-      frame.release();
-      throw new IllegalArgumentException("headers of stream " + stream, e);
+  private void answer(int stream, int status, Baggage own, boolean ends) {
+    ByteBuf frame = line().room(HEADERS_ROOM);
+    int begins = frame.writerIndex();
+    headers.response(frame.writeZero(Frame.HEAD), status, own);
+    finishHeaders(frame, begins, stream, ends);
+  }
+
+  /** Says of a header block, in the room before it, what it is. */
+  private static void finishHeaders(ByteBuf frame, int begins, int stream, boolean ends) {
+    int length = frame.writerIndex() - begins - Frame.HEAD;
+    if (length > Frame.DEFAULT_FRAME_SIZE) {
+      throw new IllegalStateException(
+          "headers: " + length + " bytes (expected: what fits one frame)");
     }
+    frame.setMedium(begins, length);
+    frame.setByte(begins + 3, Frame.HEADERS);
+    frame.setByte(begins + 4, Frame.END_HEADERS | (ends ? Frame.END_STREAM : 0));
+    frame.setInt(begins + 5, stream);
+  }
+
+  /** What the peer says of itself, which mostly is what it said before. */
+  @SuppressWarnings("ReferenceEquality") // what stands in the header table is one object
+  private Baggage baggage(List<? extends CharSequence> lines) {
+    if (lines.size() != 1) {
+      return Baggage.parse(lines);
+    }
+    CharSequence line = lines.getFirst();
+    if (line != peerLine) {
+      peerLine = line;
+      peerBaggage = Baggage.parse(lines);
+    }
+    return peerBaggage;
   }
 
   private void wake() {
     if (!reading && !scheduled && !ended) {
       scheduled = true;
-      owner.inTurn(context().executor(), turn);
+      owner.inTurn(line().loop(), turn);
     }
   }
 
   private void scheduledTurn() {
     scheduled = false;
-    takeTurn();
+    if (!ended) {
+      takeTurn();
+    }
   }
 
   private void takeTurn() {
+    Line over = line();
     for (int round = 0; round < ROUNDS && !ended; round++) {
       pump();
       if (!dirty) {
         return;
       }
       dirty = false;
-      context().flush();
-      if (ringHead == null || sendWindow <= 0 || !context().channel().isWritable()) {
+      over.flush();
+      countAnswers();
+      if (ringHead == null || sendWindow <= 0 || !over.isWritable()) {
         return;
       }
       if (owner.isTurnOver()) {
@@ -478,8 +459,8 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
 
   /** Lets streams send in turn, a frame each, while there is room. */
   private void pump() {
-    ChannelHandlerContext channel = context();
-    while (!ended && sendWindow > 0 && channel.channel().isWritable()) {
+    Line over = line();
+    while (!ended && sendWindow > 0 && over.isWritable()) {
       TunnelStream stream = ringHead;
       if (stream == null) {
         return;
@@ -488,7 +469,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       if (!stream.canSend()) {
         continue;
       }
-      sendData(channel, stream, Math.min(Math.min(stream.sendable(), sendWindow), PAYLOAD));
+      sendData(stream, Math.min(Math.min(stream.sendable(), sendWindow), PAYLOAD));
       if (stream.canSend()) {
         link(stream);
       }
@@ -497,15 +478,11 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     }
   }
 
-  private void sendData(ChannelHandlerContext channel, TunnelStream stream, int bytes) {
+  private void sendData(TunnelStream stream, int bytes) {
     boolean last = stream.endsAfter(bytes);
-    channel.write(Frame.dataHead(channel.alloc(), stream.id(), bytes, last), channel.voidPromise());
-    int left = bytes;
-    while (left > 0) {
-      ByteBuf piece = stream.take(left);
-      left -= piece.readableBytes();
-      channel.write(piece, channel.voidPromise());
-    }
+    ByteBuf frame = line().room(Frame.HEAD + bytes);
+    Frame.dataHead(frame, stream.id(), bytes, last);
+    stream.take(frame, bytes);
     sendWindow -= bytes;
     dirty = true;
     if (last) {
@@ -568,19 +545,26 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       wake();
     } else {
       // The end alone needs no window.
-      sendData(context(), stream, 0);
+      sendData(stream, 0);
       wake();
       closeIfDone(stream);
     }
   }
 
   void credit(TunnelStream stream, int increment) {
-    write(Frame.windowUpdate(context().alloc(), stream.id(), increment));
+    if (!ended) {
+      Frame.windowUpdate(small(), stream.id(), increment);
+      wrote();
+    }
   }
 
   void respond(TunnelStream stream, int status, Baggage own) {
+    if (ended) {
+      return;
+    }
     boolean refused = status / 100 != 2;
-    answer(headersFrame(stream.id(), response(status, own), refused));
+    answer(stream.id(), status, own, refused);
+    wroteAnswer();
     if (!refused) {
       ready(stream);
       return;
@@ -588,24 +572,24 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     stream.outputEnded();
     if (!stream.isInputEnded()) {
       // RFC 9113 section 8.1: the answer is whole, the rest of the request is not wanted.
-      answer(Frame.resetStream(context().alloc(), stream.id(), ErrorCode.NO_ERROR));
+      Frame.resetStream(small(), stream.id(), ErrorCode.NO_ERROR);
+      wroteAnswer();
     }
     forget(stream);
   }
 
-  private static Http2Headers response(int status, Baggage own) {
-    Http2Headers headers = new DefaultHttp2Headers(false, 2).status(Integer.toString(status));
-    String text = own.toString();
-    return text.isEmpty() ? headers : headers.add(HboneRequest.BAGGAGE, text);
-  }
-
   void reset(TunnelStream stream, ErrorCode code) {
     // A server may answer and reset at once; the answer was first.
-    pump();
+    if (!ended) {
+      pump();
+    }
     if (stream.isClosed()) {
       return;
     }
-    answer(Frame.resetStream(context().alloc(), stream.id(), code));
+    if (!ended) {
+      Frame.resetStream(small(), stream.id(), code);
+      wroteAnswer();
+    }
     forget(stream);
   }
 
@@ -651,7 +635,8 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
   private void sayLastWord() {
     if (!lastWord) {
       lastWord = true;
-      write(Frame.goAway(context().alloc(), lastPeerStream, ErrorCode.NO_ERROR, ""));
+      Frame.goAway(small(), lastPeerStream, ErrorCode.NO_ERROR, "");
+      wrote();
       finishIfDone();
     }
   }
@@ -662,19 +647,12 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     }
     // Before anything is written: closing may come back here.
     ended = true;
-    ChannelHandlerContext channel = context;
-    if (channel != null && reader != null && channel.channel().isActive()) {
+    Line over = line;
+    if (over != null && over.isOpen()) {
       // What went wrong inside is not for the peer.
       String told = code == ErrorCode.INTERNAL_ERROR ? "" : cause;
-      channel
-          .writeAndFlush(Frame.goAway(channel.alloc(), lastPeerStream, code, told))
-          .addListener(ChannelFutureListener.CLOSE);
-      // Where the peer does not read, the GOAWAY is never written.
-      Future<?> deadline =
-          channel.executor().schedule(() -> channel.close(), CLOSE_SECONDS, TimeUnit.SECONDS);
-      channel.channel().closeFuture().addListener(closed -> deadline.cancel(false));
-    } else if (channel != null) {
-      channel.close();
+      Frame.goAway(over.room(Frame.SMALL), lastPeerStream, code, told);
+      over.close();
     }
     if (ticks != null) {
       ticks.cancel(false);
@@ -686,7 +664,6 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     if (reader != null) {
       reader.close();
     }
-    encoder.close();
     if (abuse != null) {
       owner.abused(abuse);
     }
@@ -725,12 +702,17 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
 
   private void answerReset(int stream, ErrorCode code) throws ConnectionError {
     count(Abuse.MADE_TO_RESET);
-    answerNow(Frame.resetStream(context().alloc(), stream, code));
+    Frame.resetStream(small(), stream, code);
+    wroteAnswerNow();
   }
 
-  private void answerNow(ByteBuf frame) throws ConnectionError {
-    answer(frame);
-    if (unreadAnswers > Abuse.UNREAD_ANSWERS.limit()) {
+  private void wroteAnswerNow() throws ConnectionError {
+    wroteAnswer();
+    checkAnswers();
+  }
+
+  private void checkAnswers() throws ConnectionError {
+    if (unreadAnswers + laterAnswers > Abuse.UNREAD_ANSWERS.limit()) {
       throw new ConnectionError(Abuse.UNREAD_ANSWERS);
     }
   }
@@ -761,7 +743,8 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
         int increment = uncredited;
         uncredited = 0;
         receiveWindow += increment;
-        write(Frame.windowUpdate(context().alloc(), 0, increment));
+        Frame.windowUpdate(small(), 0, increment);
+        wrote();
       }
       TunnelStream stream = streams.get(id);
       if (stream == null) {
@@ -875,7 +858,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     private void opened(int id, Http2Headers headers, boolean last) throws ConnectionError {
       HboneRequest request;
       try {
-        request = HboneRequest.parse(headers);
+        request = HboneRequest.parse(headers, TunnelSession.this::baggage);
       } catch (HboneRequest.Refused e) {
         String cause = Objects.requireNonNullElse(e.getMessage(), "not a tunnel");
         if (e.status() == 0) {
@@ -883,9 +866,11 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
           return;
         }
         count(Abuse.MADE_TO_RESET);
-        answerNow(headersFrame(id, response(e.status(), Baggage.NONE), true));
+        answer(id, e.status(), Baggage.NONE, true);
+        wroteAnswerNow();
         if (!last) {
-          answerNow(Frame.resetStream(context().alloc(), id, ErrorCode.NO_ERROR));
+          Frame.resetStream(small(), id, ErrorCode.NO_ERROR);
+          wroteAnswerNow();
         }
         owner.refused(e.status(), cause);
         return;
@@ -896,9 +881,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       streams.put(id, stream);
       owner.streamBegan();
       stream.events(owner.opened(stream, request));
-      if (unreadAnswers > Abuse.UNREAD_ANSWERS.limit()) {
-        throw new ConnectionError(Abuse.UNREAD_ANSWERS);
-      }
+      checkAnswers();
       if (last && !stream.isClosed()) {
         endInput(stream);
       }
@@ -913,7 +896,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
       } else if (status < 200) {
         count(Abuse.IDLE_CONTROL);
       } else {
-        stream.answered(status, Baggage.parse(headers.getAll(HboneRequest.BAGGAGE)));
+        stream.answered(status, baggage(headers.getAll(HboneRequest.BAGGAGE)));
         if (last && !stream.isClosed()) {
           endInput(stream);
         }
@@ -970,13 +953,7 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     @Override
     public void setting(int id, long value) throws ConnectionError {
       switch (id) {
-        case Frame.HEADER_TABLE_SIZE -> {
-          try {
-            encoder.maxHeaderTableSize(Math.min(value, TABLE));
-          } catch (Http2Exception e) {
-            throw new ConnectionError(ErrorCode.COMPRESSION_ERROR, String.valueOf(e.getMessage()));
-          }
-        }
+        case Frame.HEADER_TABLE_SIZE -> headers.peerKeeps(value);
         case Frame.ENABLE_PUSH -> {
           if (value > (client ? 0 : 1)) {
             throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH " + value);
@@ -1018,7 +995,8 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
           }
         }
       }
-      answerNow(Frame.settingsAck(context().alloc()));
+      Frame.settingsAck(small());
+      wroteAnswerNow();
       if (peerGreeted) {
         count(Abuse.IDLE_CONTROL);
         owner.freed(TunnelSession.this);
@@ -1040,7 +1018,8 @@ final class TunnelSession extends ChannelInboundHandlerAdapter {
     public void ping(long opaque, boolean acknowledges) throws ConnectionError {
       if (!acknowledges) {
         count(Abuse.IDLE_CONTROL);
-        answerNow(Frame.ping(context().alloc(), opaque, true));
+        Frame.ping(small(), opaque, true);
+        wroteAnswerNow();
       } else if (pingOpen && opaque == pings) {
         pingOpen = false;
       } else if (opaque == DRAIN_PING && draining && !client && !lastWord) {

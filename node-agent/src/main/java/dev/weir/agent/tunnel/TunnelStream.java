@@ -307,29 +307,27 @@ public final class TunnelStream {
     return ending && bytes == waiting;
   }
 
-  /** Hands out the next bytes of a frame, at most so many; the caller owns them. */
-  ByteBuf take(int most) {
-    ByteBuf head = first;
-    if (head == null) {
-      throw new IllegalStateException("stream " + id + " has nothing to send");
-    }
-    ByteBuf taken;
-    if (head.readableBytes() > most) {
-      taken = head.readRetainedSlice(most);
-    } else {
-      taken = head;
-      first = null;
-      if (rest != null) {
-        first = rest.poll();
-        if (rest.isEmpty()) {
+  /** Puts the next so many bytes, which wait, into a frame. */
+  void take(ByteBuf frame, int bytes) {
+    int left = bytes;
+    while (left > 0) {
+      ByteBuf head = first;
+      if (head == null) {
+        throw new IllegalStateException("stream " + id + " has nothing to send");
+      }
+      int of = Math.min(left, head.readableBytes());
+      frame.writeBytes(head, of);
+      left -= of;
+      if (!head.isReadable()) {
+        head.release();
+        first = rest == null ? null : rest.poll();
+        if (rest != null && rest.isEmpty()) {
           rest = null;
         }
       }
     }
-    int bytes = taken.readableBytes();
     waiting -= bytes;
     sendWindow -= bytes;
-    return taken;
   }
 
   /** Tells the writer that there is room, once the queue has run low. */

@@ -1,18 +1,9 @@
 package dev.weir.agent.tunnel;
 
-import io.netty.channel.AdaptiveRecvByteBufAllocator;
-import io.netty.channel.RecvByteBufAllocator;
-import io.netty.channel.WriteBufferWaterMark;
 import java.time.Duration;
 
 /** How tunnels behave; every wait has an end. */
 final class TunnelTuning {
-  /** A tunnel that streams takes several TLS records in one read. */
-  static final RecvByteBufAllocator READS =
-      new AdaptiveRecvByteBufAllocator(1024, 2048, 128 * 1024).maxMessagesPerRead(2);
-
-  static final WriteBufferWaterMark UNWRITTEN = new WriteBufferWaterMark(64 * 1024, 256 * 1024);
-
   /** As long as a relay waits for its last endpoint. */
   static final Duration CONNECT = Duration.ofSeconds(5);
 

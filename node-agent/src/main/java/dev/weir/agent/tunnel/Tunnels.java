@@ -13,8 +13,6 @@ import dev.weir.agent.telemetry.Refusals;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.api.model.Workload;
 import io.netty.buffer.ByteBufAllocator;
-import io.netty.channel.Channel;
-import io.netty.channel.ChannelConfig;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.Locale;
@@ -153,7 +151,7 @@ public final class Tunnels implements MetricSource {
         "pod",
         tunnel.pod().pod().label(),
         "from",
-        String.valueOf(tunnel.channel().remoteAddress()),
+        String.valueOf(tunnel.line().remoteAddress()),
         "reason",
         cause);
   }
@@ -165,33 +163,19 @@ public final class Tunnels implements MetricSource {
         "pod",
         tunnel.pod().pod().label(),
         "peer",
-        String.valueOf(tunnel.channel().remoteAddress()),
+        String.valueOf(tunnel.line().remoteAddress()),
         "how",
         abuse.text());
   }
 
-  /** What a pod says of itself to the other side. */
-  Baggage baggage(Pod pod) {
-    Workload workload = mesh.current().pod(pod.namespace(), pod.name()).orElse(null);
-    return workload == null
-        ? Baggage.NONE
-        : new Baggage(
-            workload.cluster(),
-            workload.namespace(),
-            workload.kind(),
-            workload.ownerName(),
-            workload.canonicalName(),
-            workload.canonicalRevision(),
-            workload.locality().region(),
-            workload.locality().zone());
+  /** A pod as the control plane tells of it; null where it does not. */
+  @Nullable Workload workload(Pod pod) {
+    return mesh.current().pod(pod.namespace(), pod.name()).orElse(null);
   }
 
-  /** As for relays: nothing is read ahead of what can be written. */
-  void configure(Channel channel) {
-    ChannelConfig config = channel.config();
-    config.setAllocator(allocator);
-    config.setRecvByteBufAllocator(TunnelTuning.READS);
-    config.setWriteBufferWaterMark(TunnelTuning.UNWRITTEN);
+  /** What the buffers of tunnels are made by. */
+  ByteBufAllocator allocator() {
+    return allocator;
   }
 
   private void endRevoked() {
@@ -204,7 +188,7 @@ public final class Tunnels implements MetricSource {
             "pod",
             tunnel.pod().pod().label(),
             "peer",
-            String.valueOf(tunnel.channel().remoteAddress()),
+            String.valueOf(tunnel.line().remoteAddress()),
             "serial",
             tunnel.certificate().getSerialNumber().toString(16));
         tunnel.abort("the peer's certificate is revoked");
@@ -216,7 +200,7 @@ public final class Tunnels implements MetricSource {
             "pod",
             tunnel.pod().pod().label(),
             "peer",
-            String.valueOf(tunnel.channel().remoteAddress()),
+            String.valueOf(tunnel.line().remoteAddress()),
             "serial",
             tunnel.own().serial());
         tunnel.abort("the pod's own certificate is revoked");

@@ -12,6 +12,7 @@ import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.relay.Nft;
+import dev.weir.agent.transport.PodSocket;
 import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.agent.transport.Transport;
@@ -19,7 +20,6 @@ import dev.weir.api.model.FastPath;
 import dev.weir.api.model.OnAgentLoss;
 import dev.weir.api.model.PortRange;
 import dev.weir.testing.NeedsKernel;
-import io.netty.channel.ChannelFuture;
 import io.netty.channel.EventLoop;
 import io.netty.channel.EventLoopGroup;
 import java.io.IOException;
@@ -566,11 +566,13 @@ final class KernelCaptureTest {
         transport.loops(1, Thread.ofPlatform().name("loop-", 0).daemon().factory());
     try (PodSockets sockets = new PodSockets(transport, TestNode.KERNEL.namespaces(), log).start();
         PodSupply supply = sockets.supply(node.server)) {
-      deliver(loops.next(), supply);
+      PodSocket delivered = deliver(loops.next(), supply);
       try (SocketChannel accepted = listening.accept()) {
         node.stop();
         assertThat(Nft.endUnheard(node.server, socket -> socket.local().equals(CLIENT4)))
             .isEqualTo(1);
+        // The kernel lists what is bound as long as it is open.
+        delivered.close();
         node.start();
         node.enrolServer();
         accepted.socket().setSoTimeout(5_000);
@@ -584,19 +586,25 @@ final class KernelCaptureTest {
   }
 
   /** Connects to the server as an agent does for the client. */
-  private static void deliver(EventLoop loop, PodSupply supply) throws Exception {
-    CompletableFuture<ChannelFuture> connecting = new CompletableFuture<>();
+  private static PodSocket deliver(EventLoop loop, PodSupply supply) throws Exception {
+    CompletableFuture<PodSocket> connecting = new CompletableFuture<>();
     supply.delivering(
         loop,
         new PodSupply.Taker() {
           @Override
-          public void socket(io.netty.channel.socket.SocketChannel channel) {
-            loop.register(channel)
-                .addListener(_ ->
-                    connecting.complete(
-                        channel.connect(
-                            new InetSocketAddress(SERVER4, PORT),
-                            new InetSocketAddress(CLIENT4, 1024))));
+          public void socket(PodSocket socket) {
+            socket.connect(
+                loop,
+                new InetSocketAddress(SERVER4, PORT),
+                new InetSocketAddress(CLIENT4, 1024),
+                10_000,
+                failure -> {
+                  if (failure == null) {
+                    connecting.complete(socket);
+                  } else {
+                    none(failure);
+                  }
+                });
           }
 
           @Override
@@ -604,7 +612,7 @@ final class KernelCaptureTest {
             connecting.completeExceptionally(why);
           }
         });
-    connecting.get(10, TimeUnit.SECONDS).sync();
+    return connecting.get(10, TimeUnit.SECONDS);
   }
 
   @Test

@@ -9,7 +9,6 @@ import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.transport.PodSockets;
-import dev.weir.agent.transport.PodSupply;
 import dev.weir.agent.transport.Transport;
 import dev.weir.api.dns.Dns;
 import dev.weir.api.dns.DnsAnswer;
@@ -64,8 +63,7 @@ class PodNetworkDnsTest {
         transport.loops(1, Thread.ofPlatform().daemon().name("loop-", 0).factory());
     try (Fd network = kernel.namespaces().newNetwork();
         FakeServer upstream = kernel.namespaces().inNetwork(network, FakeServer::new);
-        PodSockets sockets = new PodSockets(transport, kernel.namespaces(), log).start();
-        PodSupply supply = sockets.supply(network)) {
+        PodSockets sockets = new PodSockets(transport, kernel.namespaces(), log).start()) {
       List<DnsRecord> many = new ArrayList<>();
       for (int i = 0; i < 100; i++) {
         many.add(
@@ -94,7 +92,7 @@ class PodNetworkDnsTest {
               kernel.namespaces().cookie(network),
               List.of(),
               PodSettings.DEFAULT);
-      try (PodDns.Serving serving = dns.serve(pod, inPod(sockets, supply, network))) {
+      try (PodDns.Serving serving = dns.serve(pod, inPod(sockets, network))) {
         assertThat(serving.listeners())
             .containsExactly(
                 "udp 127.0.0.1:15053", "tcp 127.0.0.1:15053", "udp [::1]:15053", "tcp [::1]:15053");
@@ -110,7 +108,7 @@ class PodNetworkDnsTest {
             .hasSize(100);
       }
       // The ports are free again: the next agent, or the same pod opted in once more, binds them.
-      dns.serve(pod, inPod(sockets, supply, network)).close();
+      dns.serve(pod, inPod(sockets, network)).close();
     } finally {
       loops.shutdownGracefully(0, 1, TimeUnit.SECONDS).awaitUninterruptibly(10, TimeUnit.SECONDS);
     }
@@ -163,7 +161,7 @@ class PodNetworkDnsTest {
     }
   }
 
-  private static DnsSockets inPod(PodSockets sockets, PodSupply supply, Fd network) {
+  private static DnsSockets inPod(PodSockets sockets, Fd network) {
     return new DnsSockets() {
       @Override
       public DatagramChannel datagram(
@@ -174,7 +172,7 @@ class PodNetworkDnsTest {
       @Override
       public ServerSocketChannel listen(
           EventLoop loop, InetSocketAddress address, ChannelHandler handler) {
-        return sockets.listen(network, loop, address, false, handler);
+        return sockets.listen(network, loop, address, handler);
       }
 
       @Override
@@ -184,9 +182,10 @@ class PodNetworkDnsTest {
 
       @Override
       public void dial(EventLoop loop, Taker taker) {
-        supply.dialling(
+        sockets.channel(
+            network,
             loop,
-            new PodSupply.Taker() {
+            new PodSockets.ChannelTaker() {
               @Override
               public void socket(SocketChannel channel) {
                 taker.socket(channel);

@@ -1,12 +1,14 @@
 package dev.weir.agent.identity;
 
 import dev.weir.api.model.SpiffeId;
+import io.netty.handler.ssl.SslHandler;
 import io.netty.util.concurrent.EventExecutor;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -27,6 +29,7 @@ public final class TestIdentities implements Identities {
   /** Identities that nobody certifies. */
   public final Set<String> uncertified = ConcurrentHashMap.newKeySet();
 
+  private final Map<String, TestAuthority.Held> held = new ConcurrentHashMap<>();
   private long generation;
 
   @Override
@@ -44,6 +47,23 @@ public final class TestIdentities implements Identities {
             found == null
                 ? new Obtained.Failed("the test's CA refuses")
                 : new Obtained.Have(found)));
+  }
+
+  /** Another implementation's end of a handshake, which calls with the certificate in force. */
+  public SslHandler strangerCalling(String identity) {
+    return TlsPeers.client(held(identity), "TLSv1.3", "h2");
+  }
+
+  /** The same, which is called. */
+  public SslHandler strangerCalled(String identity) {
+    return TlsPeers.server(held(identity), "TLSv1.3", "h2");
+  }
+
+  private TestAuthority.Held held(String identity) {
+    if (current(identity) == null) {
+      throw new IllegalStateException(identity + " has no certificate");
+    }
+    return Objects.requireNonNull(held.get(impostors.getOrDefault(identity, identity)));
   }
 
   /** The next to be asked for is a new certificate. */
@@ -86,6 +106,7 @@ public final class TestIdentities implements Identities {
 
   private synchronized Credentials make(String identity) {
     TestAuthority.Held issued = authority.issue(TestAuthority.Leaf.of(identity));
+    held.put(identity, issued);
     if (!(SpiffeId.parse(identity) instanceof SpiffeId.Valid(SpiffeId own))) {
       throw new IllegalArgumentException(identity);
     }

@@ -1,6 +1,5 @@
 package dev.weir.agent.relay;
 
-import dev.weir.agent.identity.Credentials;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
@@ -34,7 +33,6 @@ import java.net.InetSocketAddress;
 import java.net.StandardProtocolFamily;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
-import java.util.Objects;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
@@ -106,8 +104,7 @@ final class Gateway implements AutoCloseable {
     accepted.configureBlocking(false);
     NioSocketChannel tunnel = new NioSocketChannel(serverSide, accepted);
     tunnels.add(tunnel);
-    Credentials own = Objects.requireNonNull(pods.identities.current(IDENTITY));
-    tunnel.pipeline().addLast(own.server(tunnel.alloc()));
+    tunnel.pipeline().addLast(pods.identities.strangerCalled(IDENTITY));
     if (manner != Manner.NEVER_GREETS) {
       tunnel
           .pipeline()

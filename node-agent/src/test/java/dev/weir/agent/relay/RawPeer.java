@@ -3,7 +3,6 @@ package dev.weir.agent.relay;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufUtil;
 import io.netty.buffer.Unpooled;
-import io.netty.buffer.UnpooledByteBufAllocator;
 import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import io.netty.handler.codec.http2.DefaultHttp2HeadersDecoder;
@@ -19,7 +18,6 @@ import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.Objects;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -81,18 +79,12 @@ final class RawPeer implements AutoCloseable {
   static RawPeer calling(TwoPods pods) throws IOException {
     SocketChannel socket = pods.unconnected(pods.client, StandardProtocolFamily.INET);
     socket.connect(new InetSocketAddress(InetAddress.ofLiteral("10.9.0.2"), 15008));
-    return new RawPeer(
-        socket,
-        Objects.requireNonNull(pods.identities.current(pods.client.identity()))
-            .client(UnpooledByteBufAllocator.DEFAULT, Set.of(pods.server.identity())));
+    return new RawPeer(socket, pods.identities.strangerCalling(pods.client.identity()));
   }
 
   /** As the server's pod, on what a listener has accepted. */
   static RawPeer serving(TwoPods pods, SocketChannel accepted) throws IOException {
-    return new RawPeer(
-        accepted,
-        Objects.requireNonNull(pods.identities.current(pods.server.identity()))
-            .server(UnpooledByteBufAllocator.DEFAULT));
+    return new RawPeer(accepted, pods.identities.strangerCalled(pods.server.identity()));
   }
 
   /** Begins HTTP/2 as the side that opens streams, or as the other one. */

@@ -173,7 +173,7 @@ public final class TwoPods implements AutoCloseable {
             AccessLog.Mode.FAILURES,
             AccessLog.Format.TEXT);
     Tuning standard =
-        Tuning.standard(transport, allocator, kernel.sockets(), cookie -> joined.contains(cookie));
+        Tuning.standard(allocator, kernel.sockets(), cookie -> joined.contains(cookie));
     fairness = new Fairness(limits, allocator::pinnedDirectMemory, Pace.STEADY, log);
     tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
     telemetry = new Telemetry(mesh, accessLog);
@@ -195,14 +195,7 @@ public final class TwoPods implements AutoCloseable {
                 authz,
                 telemetry,
                 refusals,
-                new Tuning(
-                    allocator,
-                    standard.reads(),
-                    standard.unwritten(),
-                    connectNext,
-                    connectLast,
-                    standard.forgetsEnded(),
-                    standard.splicing()),
+                new Tuning(allocator, connectNext, connectLast, standard.splicing()),
                 log);
     relays = making.get();
     relays.enrolled(client);

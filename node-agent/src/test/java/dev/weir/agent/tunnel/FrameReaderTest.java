@@ -116,9 +116,9 @@ class FrameReaderTest {
         Wire.frame(Frame.DATA, 0, 1),
         Wire.frame(0x77, 0xff, 5, 1, 2, 3),
         Wire.frame(Frame.PRIORITY, 0, 5, 1, 2, 3, 4, 5),
-        Frame.ping(Unpooled.buffer().alloc(), -2, true),
+        Wire.ping(-2, true),
         Wire.frame(Frame.RST_STREAM, 0, 1, 0, 0, 0, 8),
-        Frame.goAway(Unpooled.buffer().alloc(), 7, ErrorCode.CANCEL, "so long".repeat(30)),
+        Wire.goAway(7, ErrorCode.CANCEL, "so long".repeat(30)),
         Wire.window(1, 5));
   }
 

@@ -90,8 +90,8 @@ class HboneRequestTest {
                 new InetSocketAddress(InetAddress.getByName("fd00::9"), 41234), "till.shop"),
             TraceParent.fresh(),
             "net-2");
-    assertThat(HboneRequest.parse(request.headers())).isEqualTo(request);
-    assertThat(request.headers().get("forwarded"))
+    assertThat(parse(Wire.headersOf(request))).isEqualTo(request);
+    assertThat(Wire.headersOf(request).get("forwarded"))
         .hasToString("for=\"[fd00::9]:41234\";host=till.shop");
     assertThat(baggage)
         .hasToString(
@@ -143,17 +143,20 @@ class HboneRequestTest {
     return new DefaultHttp2Headers(false).method("CONNECT").authority("10.0.0.1:1");
   }
 
+  private static HboneRequest parse(Http2Headers headers) throws HboneRequest.Refused {
+    return HboneRequest.parse(headers, Baggage::parse);
+  }
+
   private static void refused(Http2Headers headers, int status) {
     assertThatExceptionOfType(HboneRequest.Refused.class)
-        .isThrownBy(() -> HboneRequest.parse(headers))
+        .isThrownBy(() -> parse(headers))
         .satisfies(refusal -> assertThat(refusal.status()).isEqualTo(status));
   }
 
   @Test
   void aBadTraceOrOriginIsAsIfItWereNotThere() throws Exception {
     HboneRequest request =
-        HboneRequest.parse(
-            connect().add("traceparent", "x".repeat(55)).add("forwarded", "for=nobody"));
+        parse(connect().add("traceparent", "x".repeat(55)).add("forwarded", "for=nobody"));
     assertThat(request.trace()).isNull();
     assertThat(request.forwarded()).isNull();
   }

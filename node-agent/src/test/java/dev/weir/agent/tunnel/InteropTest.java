@@ -354,7 +354,9 @@ class InteropTest {
   @Test
   void nettyOpensTunnelsToUs() throws Exception {
     Owner owner = new Owner();
-    serve(TunnelSession.server(TunnelLimits.server(), new GrowthRoom(8 << 20), owner));
+    serve(
+        new ChannelLine(
+            TunnelSession.server(TunnelLimits.server(), new GrowthRoom(8 << 20), owner)));
     Channel channel =
         dial(
             Http2FrameCodecBuilder.forClient().build(),
@@ -376,7 +378,7 @@ class InteropTest {
     Http2StreamChannel tunnel =
         new Http2StreamChannelBootstrap(channel).handler(handler).open().get(10, TimeUnit.SECONDS);
     tunnel
-        .writeAndFlush(new DefaultHttp2HeadersFrame(Wire.REQUEST.headers()))
+        .writeAndFlush(new DefaultHttp2HeadersFrame(Wire.headersOf(Wire.REQUEST)))
         .get(10, TimeUnit.SECONDS);
     return tunnel;
   }
@@ -396,7 +398,9 @@ class InteropTest {
             }));
     Owner owner = new Owner();
     Channel channel =
-        dial(TunnelSession.client(TunnelLimits.client(), new GrowthRoom(8 << 20), owner));
+        dial(
+            new ChannelLine(
+                TunnelSession.client(TunnelLimits.client(), new GrowthRoom(8 << 20), owner)));
     soon(owner.ready);
     Sender sender = open(channel, owner, true);
     assertThat(soon(sender.received)).isEqualTo(sender.source.counter.sum());
@@ -413,11 +417,14 @@ class InteropTest {
   void weOpenTunnelsToUs() throws Exception {
     Owner server = new Owner();
     serve(
-        TunnelSession.server(
-            TunnelLimits.server().withStreamWindow(1 << 16), new GrowthRoom(0), server));
+        new ChannelLine(
+            TunnelSession.server(
+                TunnelLimits.server().withStreamWindow(1 << 16), new GrowthRoom(0), server)));
     Owner client = new Owner();
     Channel channel =
-        dial(TunnelSession.client(TunnelLimits.client(), new GrowthRoom(8 << 20), client));
+        dial(
+            new ChannelLine(
+                TunnelSession.client(TunnelLimits.client(), new GrowthRoom(8 << 20), client)));
     Sender first = open(channel, client, true);
     Sender second = open(channel, client, true);
     assertThat(soon(first.received)).isEqualTo(first.source.counter.sum());

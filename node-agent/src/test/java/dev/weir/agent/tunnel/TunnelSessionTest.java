@@ -52,16 +52,14 @@ class TunnelSessionTest {
   @Test
   void pingsAreSentAndAnswered() {
     Wire wire = Wire.server();
-    wire.send(Frame.ping(Unpooled.buffer().alloc(), 77, false));
+    wire.send(Wire.ping(77, false));
     Wire.Sent answer = wire.only(Frame.PING);
     assertThat(answer.flags()).isEqualTo(Frame.ACK);
     assertThat(Unpooled.wrappedBuffer(answer.payload()).readLong()).isEqualTo(77);
     for (int i = 0; i < 5; i++) {
       advance(wire, 10);
       Wire.Sent ping = wire.only(Frame.PING);
-      wire.send(
-          Frame.ping(
-              Unpooled.buffer().alloc(), Unpooled.wrappedBuffer(ping.payload()).readLong(), true));
+      wire.send(Wire.ping(Unpooled.wrappedBuffer(ping.payload()).readLong(), true));
     }
     assertThat(wire.channel.isOpen()).isTrue();
   }
@@ -513,7 +511,7 @@ class TunnelSessionTest {
     http.send(Unpooled.wrappedBuffer("GET / HTTP/1.1\r\n".getBytes(StandardCharsets.US_ASCII)));
     http.expectGoAway(ErrorCode.PROTOCOL_ERROR);
     Wire ping = Wire.fresh(true);
-    ping.send(Frame.ping(Unpooled.buffer().alloc(), 1, false));
+    ping.send(Wire.ping(1, false));
     ping.expectGoAway(ErrorCode.PROTOCOL_ERROR);
   }
 
@@ -528,7 +526,7 @@ class TunnelSessionTest {
         wire.headers(
             3, new DefaultHttp2Headers(false).method("CONNECT").authority("a:1").path("/"), true));
     assertThat(wire.only(Frame.RST_STREAM).code()).isEqualTo(ErrorCode.PROTOCOL_ERROR);
-    wire.send(wire.headers(5, Wire.REQUEST.headers().add("Upper", "x"), true));
+    wire.send(wire.headers(5, Wire.headersOf(Wire.REQUEST).add("Upper", "x"), true));
     assertThat(wire.only(Frame.RST_STREAM).code()).isEqualTo(ErrorCode.PROTOCOL_ERROR);
     assertThat(wire.streams).isEmpty();
     assertThat(wire.told).containsExactly("ready", "refused 400", "refused 0", "refused 0");
@@ -610,7 +608,7 @@ class TunnelSessionTest {
     for (int i = 0; i < 500; i++) {
       wire.send(Wire.frame(0x42, 0, 0, 1, 2, 3));
       wire.send(Wire.setting(0x99, 1));
-      wire.send(Frame.ping(Unpooled.buffer().alloc(), i, false));
+      wire.send(Wire.ping(i, false));
       wire.send(Wire.frame(Frame.SETTINGS, Frame.ACK, 0));
     }
     assertThat(wire.channel.isOpen()).isTrue();
@@ -665,7 +663,7 @@ class TunnelSessionTest {
     Wire wire = Wire.client();
     Recording served = wire.tunnel();
     Recording lost = wire.tunnel();
-    wire.send(Frame.goAway(Unpooled.buffer().alloc(), 1, ErrorCode.NO_ERROR, "bye"));
+    wire.send(Wire.goAway(1, ErrorCode.NO_ERROR, "bye"));
     assertThat(lost.wasReset().unprocessed()).isTrue();
     assertThat(served.reset).isNull();
     assertThat(wire.session.capacity()).isZero();
@@ -685,11 +683,7 @@ class TunnelSessionTest {
     assertThat(first).extracting(Wire.Sent::type).containsExactly(Frame.GOAWAY, Frame.PING);
     assertThat(first.getFirst().number()).isEqualTo(Integer.MAX_VALUE);
     Recording late = wire.tunnel();
-    wire.send(
-        Frame.ping(
-            Unpooled.buffer().alloc(),
-            Unpooled.wrappedBuffer(first.getLast().payload()).readLong(),
-            true));
+    wire.send(Wire.ping(Unpooled.wrappedBuffer(first.getLast().payload()).readLong(), true));
     assertThat(wire.only(Frame.GOAWAY).number()).isEqualTo(3);
     wire.send(wire.connect(5));
     wire.send(Wire.data(5, 10, true));

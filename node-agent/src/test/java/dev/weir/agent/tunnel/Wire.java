@@ -65,7 +65,7 @@ final class Wire implements TunnelSession.Owner {
     channel.config().setAllocator(allocator);
     channel.freezeTime();
     OPEN.add(this);
-    channel.pipeline().addLast(session);
+    channel.pipeline().addLast(new ChannelLine(session));
   }
 
   /** A server whose peer has greeted; what it said so far is read. */
@@ -121,14 +121,39 @@ final class Wire implements TunnelSession.Owner {
         .writeZero(length);
   }
 
+  static ByteBuf ping(long opaque, boolean acknowledges) {
+    ByteBuf frame = Unpooled.buffer();
+    Frame.ping(frame, opaque, acknowledges);
+    return frame;
+  }
+
+  static ByteBuf goAway(int last, ErrorCode code, String cause) {
+    ByteBuf frame = Unpooled.buffer();
+    Frame.goAway(frame, last, code, cause);
+    return frame;
+  }
+
   static ByteBuf window(int stream, int increment) {
-    return Frame.windowUpdate(Unpooled.buffer().alloc(), stream, increment);
+    ByteBuf frame = Unpooled.buffer();
+    Frame.windowUpdate(frame, stream, increment);
+    return frame;
   }
 
   static ByteBuf setting(int id, long value) {
     return Frame.head(Unpooled.buffer(), 6, Frame.SETTINGS, 0, 0)
         .writeShort(id)
         .writeInt((int) value);
+  }
+
+  /** What we write for a request, as Netty reads it. */
+  static Http2Headers headersOf(HboneRequest request) {
+    ByteBuf block = Unpooled.buffer();
+    new HeaderWriter().request(block, request);
+    try {
+      return new DefaultHttp2HeadersDecoder(false).decodeHeaders(1, block);
+    } catch (Http2Exception e) {
+      throw new AssertionError(e);
+    }
   }
 
   ByteBuf headers(int stream, Http2Headers headers, boolean ends) {
@@ -151,7 +176,7 @@ final class Wire implements TunnelSession.Owner {
   }
 
   ByteBuf connect(int stream) {
-    return headers(stream, REQUEST.headers(), false);
+    return headers(stream, headersOf(REQUEST), false);
   }
 
   ByteBuf status(int stream, int status, boolean ends) {

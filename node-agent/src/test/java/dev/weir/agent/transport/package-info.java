@@ -1,0 +1,4 @@
+@NullMarked
+package dev.weir.agent.transport;
+
+import org.jspecify.annotations.NullMarked;
