@@ -61,6 +61,16 @@ final class StatusCommand implements Callable<Integer> {
     String name = node.get("node").text();
     for (Json former : node.get("draining").items()) {
       agents.row(name, output.yellow("draining"), former.get("version").text(), "", "", "", "", "");
+      if (!former.get("error").isNull()) {
+        notes
+            .append(name)
+            .append(": a former agent, pid ")
+            .append(former.get("pid").text())
+            .append(", does not say what it finishes: ")
+            .append(former.get("error").text())
+            .append('\n');
+        continue;
+      }
       notes
           .append(name)
           .append(": a former agent, pid ")
@@ -73,14 +83,22 @@ final class StatusCommand implements Callable<Integer> {
     }
   }
 
-  /** Former agents that finish what they have; one that has ended meanwhile is left out. */
+  /** Former agents that finish what they have; one that ended while it was asked is left out. */
   private static Json withDraining(Json status, List<Json> formers) {
     List<Json> draining = new ArrayList<>();
     for (Json former : formers) {
       try {
         draining.add(new AdminDoor(Path.of(former.get("admin").text())).get("/status"));
       } catch (CommandFailure e) {
-        // It ends at any moment, and then there is nothing to tell.
+        Json pid = former.get("pid");
+        if (ProcessHandle.of(pid.integer()).isPresent()) {
+          draining.add(
+              Json.object()
+                  .with("pid", pid)
+                  .with("version", "")
+                  .with("error", String.valueOf(e.getMessage()))
+                  .build());
+        }
       }
     }
     Json.Builder all = Json.object();

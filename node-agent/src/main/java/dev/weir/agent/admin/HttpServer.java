@@ -10,6 +10,7 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.CancelledKeyException;
 import java.nio.channels.ClosedSelectorException;
+import java.nio.channels.NetworkChannel;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.ServerSocketChannel;
@@ -187,24 +188,32 @@ final class HttpServer implements AutoCloseable {
     }
   }
 
-  private void closePorts(long now) throws IOException {
+  private void closePorts(long now) {
     for (SelectionKey key : List.copyOf(selector.keys())) {
-      if (key.channel() instanceof ServerSocketChannel listener
-          && listener.getLocalAddress() instanceof InetSocketAddress) {
+      if (key.channel() instanceof ServerSocketChannel listener && isOfPort(key)) {
         int before = -1;
         while (before != connections && connections < MAX_CONNECTIONS) {
           before = connections;
-          accept(key, now);
+          serve(key, now);
         }
         listeners.remove(listener);
-        listener.close();
+        quietly(listener);
       }
     }
     for (SelectionKey key : List.copyOf(selector.keys())) {
-      if (key.attachment() instanceof Connection connection
-          && connection.channel.getLocalAddress() instanceof InetSocketAddress) {
+      if (key.attachment() instanceof Connection connection && isOfPort(key)) {
         connection.endAfterAnswer();
       }
+    }
+  }
+
+  /** What was closed in this round is among the keys until the next. */
+  private static boolean isOfPort(SelectionKey key) {
+    try {
+      return key.channel() instanceof NetworkChannel channel
+          && channel.getLocalAddress() instanceof InetSocketAddress;
+    } catch (IOException e) {
+      return false;
     }
   }
 
