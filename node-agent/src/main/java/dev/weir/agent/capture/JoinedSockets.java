@@ -1,7 +1,6 @@
 package dev.weir.agent.capture;
 
 /** Which of the agent's own sockets are joined with an application's. Any thread. */
-@FunctionalInterface
 public interface JoinedSockets {
   /**
    * Whether the kernel puts bytes into this socket past TCP, which its TCP queue knows nothing of.
@@ -10,4 +9,10 @@ public interface JoinedSockets {
    * @param cookie its SO_COOKIE
    */
   boolean contains(long cookie);
+
+  /**
+   * Whether any in a pod may be: it asks for that, or has asked while this agent knew it. True
+   * before the kernel joins the first. Costs no call.
+   */
+  boolean mayBeIn(Pod pod);
 }

@@ -65,7 +65,6 @@ final class KernelCapture implements Capture {
                 handOver();
               }
             });
-    this.joinedSockets = new KernelJoinedSockets(state.map(Programs.JOINABLE));
     this.originals = new KernelOriginals(state.map(Programs.ORIGINALS));
     this.services =
         new KernelServices(
@@ -104,6 +103,7 @@ final class KernelCapture implements Capture {
             heartbeat,
             options.nodeAddresses(),
             log);
+    this.joinedSockets = new KernelJoinedSockets(state.map(Programs.JOINABLE), pods.askedToJoin());
     if (state.adopted()) {
       adopt();
     }

@@ -29,6 +29,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -119,6 +120,9 @@ final class Pods implements Enroller {
   private final Map<Long, Layouts.PodEntry> adopted = new HashMap<>();
   private final Set<InetAddress> knownNodeAddresses = new HashSet<>();
 
+  /** Namespaces of pods that ask for joined sockets, or have: what was joined once stays it. */
+  private final Set<Long> askedToJoin = ConcurrentHashMap.newKeySet();
+
   /** Pods of a former agent in which it may have left something. */
   private final ArrayDeque<Pod> inherited = new ArrayDeque<>();
 
@@ -204,6 +208,11 @@ final class Pods implements Enroller {
   }
 
   // ---- from any thread
+
+  /** Namespaces, by their cookies, in which sockets of this agent may be joined. */
+  Set<Long> askedToJoin() {
+    return askedToJoin;
+  }
 
   /** Pods handed over that are not enrolled yet. */
   int pending() {
@@ -483,6 +492,9 @@ final class Pods implements Enroller {
     long cookie = waits.cookie;
     // Of a former agent, or of one that lives and enrolled it after this one had looked.
     Layouts.PodEntry former = entryOf(cookie);
+    if (former != null && (former.flags() & Layouts.PodEntry.JOINED) != 0) {
+      askedToJoin.add(cookie);
+    }
     Leaving returning = leaving.get(cookie);
     int number;
     if (former != null) {
@@ -597,6 +609,10 @@ final class Pods implements Enroller {
                 "spiffe://%s/ns/%s/sa/%s"
                     .formatted(
                         Workload.DEFAULT_TRUST_DOMAIN, name.namespace(), name.serviceAccount()));
+    PodSettings settings = workload.map(Workload::settings).orElse(PodSettings.DEFAULT);
+    if (settings.fastPath() == FastPath.JOINED) {
+      askedToJoin.add(cookie);
+    }
     return new Pod(
         number,
         name.uid(),
@@ -608,7 +624,7 @@ final class Pods implements Enroller {
         netns,
         cookie,
         addresses,
-        workload.map(Workload::settings).orElse(PodSettings.DEFAULT));
+        settings);
   }
 
   private List<Netlink.Interface> interfacesIn(Fd netns) {
@@ -789,6 +805,7 @@ final class Pods implements Enroller {
         log.debug("routing not taken away", "pod", one.pod.label(), "cause", e.getMessage());
       }
       forgetDrops(one.pod.number());
+      askedToJoin.remove(one.pod.cookie());
     }
     one.pod.netns().close();
     log.debug("pod released", "pod", one.pod.label());

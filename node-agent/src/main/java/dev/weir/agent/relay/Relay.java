@@ -1,6 +1,7 @@
 package dev.weir.agent.relay;
 
 import dev.weir.agent.authz.Call;
+import dev.weir.agent.capture.Pod;
 import dev.weir.agent.fairness.Holder;
 import dev.weir.agent.fairness.Share;
 import dev.weir.agent.telemetry.ConnectionMeter;
@@ -62,6 +63,16 @@ final class Relay implements Holder {
 
   boolean beganIn(PodRelays pod) {
     return first == pod;
+  }
+
+  /** In whose namespace the socket of the end that called is. */
+  Pod clientPod() {
+    return first.pod();
+  }
+
+  /** In whose namespace the socket of the end that answers is. */
+  Pod serverPod() {
+    return second == null ? first.pod() : second.pod();
   }
 
   EventLoop loop() {

@@ -94,8 +94,12 @@ final class SocketEnd implements End, PodSocket.Owner {
 
   /** Begins to read, once the relay has both its ends. */
   void begin() {
+    if (mayBeJoined()) {
+      socket.expectJoining();
+    }
     switch (peer()) {
-      case SocketEnd to -> splicing = tuning.splice(socket, to.socket);
+      case SocketEnd to ->
+          splicing = tuning.splice(socket, to.socket, mayBeJoined() || to.mayBeJoined());
       case StreamEnd _ -> {
         if (!widened) {
           low = WINDOWED_LOW;
@@ -117,6 +121,10 @@ final class SocketEnd implements End, PodSocket.Owner {
         relay.abort();
       }
     }
+  }
+
+  private boolean mayBeJoined() {
+    return tuning.mayBeJoined(client ? relay.clientPod() : relay.serverPod());
   }
 
   /** What comes for it is granted a wide window: as much more may wait here as between sockets. */

@@ -38,10 +38,15 @@ final class Splicing {
   private int most = LEAST;
   private int little;
 
-  Splicing(Means means, PodSocket from, PodSocket to) {
+  /**
+   * @param mayBeJoined whether the kernel has to be asked for each
+   */
+  Splicing(Means means, PodSocket from, PodSocket to, boolean mayBeJoined) {
     this.means = means;
     this.from = from;
     this.to = to;
+    this.decided = !mayBeJoined;
+    this.possible = !mayBeJoined;
   }
 
   /** Whether the next read should take no more than {@link #FIRST}. */

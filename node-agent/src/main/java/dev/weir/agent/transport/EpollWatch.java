@@ -10,7 +10,7 @@ import io.netty.channel.unix.FileDescriptor;
 /** By epoll. What closes leaves the set by itself, so the end costs no call. */
 final class EpollWatch extends Watch implements EpollIoHandle {
   private static final EpollIoOps INPUT =
-      EpollIoOps.EPOLLIN.with(EpollIoOps.EPOLLRDHUP).with(EpollIoOps.EPOLLET);
+      EpollIoOps.valueOf(IN | URGENT | PEER_DONE).with(EpollIoOps.EPOLLET);
   private static final EpollIoOps BOTH = INPUT.with(EpollIoOps.EPOLLOUT);
 
   private final FileDescriptor descriptor;

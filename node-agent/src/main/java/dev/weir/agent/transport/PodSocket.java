@@ -107,6 +107,9 @@ public final class PodSocket implements Watch.Ready {
   /** The peer has ended or reset it: a short read does not mean that nothing is left. */
   private boolean hungUp;
 
+  /** The same of one that a sockmap puts bytes into, or that has had urgent data. */
+  private boolean readsInPieces;
+
   private boolean ending;
   private boolean outputEnded;
   private boolean outputBroken;
@@ -292,6 +295,14 @@ public final class PodSocket implements Watch.Ready {
     return readable;
   }
 
+  /**
+   * Bytes may be put into it past TCP: one read then takes of those or of TCP's, never of both
+   * (tcp_bpf_recvmsg), and is short though the other queue has more.
+   */
+  public void expectJoining() {
+    readsInPieces = true;
+  }
+
   /** Something has probably come before it is looked at: a read will tell. */
   public void expectInput() {
     readable = true;
@@ -315,7 +326,7 @@ public final class PodSocket implements Watch.Ready {
     if (count > 0) {
       into.writerIndex(at + count);
       // epoll(7): less than was asked for means that nothing is left, but for the end.
-      readable = count == room || hungUp;
+      readable = count == room || hungUp || readsInPieces;
     } else {
       readable = false;
     }
@@ -583,6 +594,10 @@ public final class PodSocket implements Watch.Ready {
     }
     if ((events & (Watch.PEER_DONE | Watch.ERROR | Watch.HANG_UP)) != 0) {
       hungUp = true;
+    }
+    if ((events & Watch.URGENT) != 0) {
+      // A read ends before the urgent byte, whatever is behind it (tcp(7)).
+      readsInPieces = true;
     }
     if ((events & ~Watch.OUT) != 0) {
       readable = true;

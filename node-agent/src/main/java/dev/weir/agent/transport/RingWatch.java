@@ -39,7 +39,7 @@ final class RingWatch extends Watch implements IoUringIoHandle {
 
   @Override
   void look() {
-    input = registration().submit(poll(IN | PEER_DONE, FOR_INPUT));
+    input = registration().submit(poll(IN | URGENT | PEER_DONE, FOR_INPUT));
   }
 
   @Override

@@ -18,6 +18,7 @@ abstract class Watch implements IoHandle {
   /** As poll(2) and epoll(7) have them, on every architecture that Linux runs on. */
   static final int IN = 0x1;
 
+  static final int URGENT = 0x2;
   static final int OUT = 0x4;
   static final int ERROR = 0x8;
   static final int HANG_UP = 0x10;
@@ -67,7 +68,7 @@ abstract class Watch implements IoHandle {
     }
   }
 
-  /** Asks for {@link #IN}. */
+  /** Asks for {@link #IN}, {@link #URGENT} and {@link #PEER_DONE}. */
   abstract void look();
 
   /** Asks for {@link #OUT} as well, which comes when there is room, at once if there is. */

@@ -43,6 +43,7 @@ final class SplicingTest {
   @BeforeEach
   void open() {
     pods = new TwoPods("epoll");
+    pods.mayBeJoined = true;
     pods.joined =
         cookie -> {
           asked.incrementAndGet();

@@ -59,6 +59,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import java.util.function.LongPredicate;
 import java.util.function.Supplier;
 
 /**
@@ -92,7 +93,10 @@ public final class TwoPods implements AutoCloseable {
   volatile boolean sameNode;
 
   /** Which sockets count as joined with a program's. */
-  volatile JoinedSockets joined = cookie -> false;
+  volatile LongPredicate joined = _ -> false;
+
+  /** Whether the pods are such as ask for that. */
+  volatile boolean mayBeJoined;
 
   /** Who is certified as whom, where the pods talk through tunnels. */
   final TestIdentities identities = new TestIdentities();
@@ -173,7 +177,20 @@ public final class TwoPods implements AutoCloseable {
             AccessLog.Mode.FAILURES,
             AccessLog.Format.TEXT);
     Tuning standard =
-        Tuning.standard(allocator, kernel.sockets(), cookie -> joined.contains(cookie));
+        Tuning.standard(
+            allocator,
+            kernel.sockets(),
+            new JoinedSockets() {
+              @Override
+              public boolean contains(long cookie) {
+                return joined.test(cookie);
+              }
+
+              @Override
+              public boolean mayBeIn(Pod pod) {
+                return mayBeJoined;
+              }
+            });
     fairness = new Fairness(limits, allocator::pinnedDirectMemory, Pace.STEADY, log);
     tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
     telemetry = new Telemetry(mesh, accessLog);

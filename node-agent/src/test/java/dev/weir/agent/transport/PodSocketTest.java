@@ -375,6 +375,69 @@ final class PodSocketTest {
   }
 
   @Test
+  void whatIsBehindAnUrgentByteIsReadAsWell() throws Exception {
+    try (ServerSocketChannel listener = listen()) {
+      Reader reader = new Reader(unconnected());
+      assertThat(
+              connect(
+                  reader.socket, (InetSocketAddress) listener.getLocalAddress(), PATIENCE_MILLIS))
+          .isNull();
+      try (SocketChannel theirs = listener.accept()) {
+        sayWithAnUrgentByte(theirs);
+        onLoop(() -> {
+          reader.socket.join(network().loop, reader);
+          return true;
+        });
+        await().until(() -> reader.text().equals("onetwo"));
+      }
+    }
+  }
+
+  private static void sayWithAnUrgentByte(SocketChannel to) throws IOException {
+    send(to, "one");
+    to.socket().sendUrgentData('!');
+    send(to, "two");
+  }
+
+  /** The urgent byte stands for a joined socket here: the kernel ends a read at either. */
+  @Test
+  void aShortReadSaysNothingWhereBytesMayComePastTcp() throws Exception {
+    for (boolean joined : new boolean[] {false, true}) {
+      try (ServerSocketChannel listener = listen()) {
+        PodSocket socket = unconnected();
+        assertThat(connect(socket, (InetSocketAddress) listener.getLocalAddress(), PATIENCE_MILLIS))
+            .isNull();
+        try (SocketChannel theirs = listener.accept()) {
+          sayWithAnUrgentByte(theirs);
+          onLoop(() -> {
+            socket.expectInput();
+            if (joined) {
+              socket.expectJoining();
+            }
+            assertThat(read(socket)).isEqualTo("one");
+            assertThat(socket.mayRead()).isEqualTo(joined);
+            assertThat(read(socket)).isEqualTo("two");
+            assertThat(read(socket)).isEmpty();
+            assertThat(socket.mayRead()).isFalse();
+            socket.close();
+            return true;
+          });
+        }
+      }
+    }
+  }
+
+  private String read(PodSocket socket) throws IOException {
+    ByteBuf bytes = allocator.directBuffer(512);
+    try {
+      int _ = socket.read(bytes);
+      return bytes.toString(StandardCharsets.US_ASCII);
+    } finally {
+      bytes.release();
+    }
+  }
+
+  @Test
   void aResetIsAnErrorOfTheNextRead() throws Exception {
     Both both = connected();
     both.theirs().setOption(StandardSocketOptions.SO_LINGER, 0);
