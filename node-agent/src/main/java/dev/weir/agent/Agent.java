@@ -171,6 +171,7 @@ final class Agent implements AutoCloseable {
               options.selfTestOnly() ? new SelfIssued() : wallet,
               xds,
               ByteBufAllocator.DEFAULT,
+              options.nearMicros(),
               telemetry,
               logs.room("tunnel"));
       telemetry.add(tunnels);

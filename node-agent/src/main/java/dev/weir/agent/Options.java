@@ -28,6 +28,7 @@ import org.jspecify.annotations.Nullable;
  * @param identity where certificates come from; null for nowhere
  * @param drain how long open connections may go on after SIGTERM where a successor serves
  * @param drainAlone the same where none does
+ * @param nearMicros a tunnel within this time there and back is not paced; 0 for none
  * @param limits what a pod may have, and all of them together
  * @param selfTestOnly try out the kernel and the rooms on throwaway namespaces, then end
  */
@@ -48,6 +49,7 @@ record Options(
     @Nullable IdentityOptions identity,
     Duration drain,
     Duration drainAlone,
+    int nearMicros,
     Limits limits,
     boolean selfTestOnly) {
 
@@ -64,6 +66,8 @@ record Options(
         --network NAME           the node's network, where the control plane tells of several: pods of the
                                  others are called by way of the gateways that it names, or not at all
         --transport T            auto (default), io_uring or epoll
+        --unpaced-within MICROS  where the node's default congestion control is BBR, tunnels to nodes within this
+                                 round trip have reno, which does not pace (default 2000; 0: none)
         --workers N              event loops (default: one a core, and at least 4)
         --admin-socket PATH      serve the admin door on a Unix socket too
         --cluster-domain D       default cluster.local
@@ -112,6 +116,7 @@ record Options(
           "--network",
           "--node-ip",
           "--transport",
+          "--unpaced-within",
           "--workers",
           "--admin-socket",
           "--cluster-domain",
@@ -201,6 +206,7 @@ record Options(
         identity(given),
         seconds("--drain", given.getOrDefault("--drain", "3600")),
         seconds("--drain-alone", given.getOrDefault("--drain-alone", "5")),
+        number("--unpaced-within", given.getOrDefault("--unpaced-within", "2000"), 0, 1_000_000),
         limits(given),
         selfTestOnly);
   }
@@ -224,6 +230,7 @@ record Options(
         identity,
         drain,
         drainAlone,
+        nearMicros,
         limits,
         selfTestOnly);
   }

@@ -78,6 +78,7 @@ final class OptionsTest {
         "--node-ip node-1     | --node-ip node-1: not an IP address",
         "--log-level loud     | --log-level loud: expected error, warn, info or debug",
         "--drain -1           | --drain -1: expected a number from 0 to 86400",
+        "--unpaced-within 2ms | --unpaced-within 2ms: expected a number from 0 to 1000000",
       })
   void aBadOptionIsToldInOneLine(String arguments, String message) {
     assertThatThrownBy(() -> parse(arguments.split(" ", -1)))

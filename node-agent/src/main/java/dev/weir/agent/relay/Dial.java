@@ -14,7 +14,6 @@ import dev.weir.agent.telemetry.Path;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Reporter;
 import dev.weir.agent.transport.PodSocket;
-import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.agent.tunnel.Baggage;
 import dev.weir.agent.tunnel.ErrorCode;
@@ -321,7 +320,8 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening, PodTunnels.FarO
     }
     PodRelays there = into;
     if (there == null && relays.isOnThisNode(target.getAddress())) {
-      PodSockets.unpaced(server);
+      // No wire is between them.
+      server.unpace();
     }
     InetSocketAddress to = target;
     InetSocketAddress from = null;

@@ -14,8 +14,10 @@ import java.net.SocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.NotYetConnectedException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.Objects;
+import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -58,11 +60,20 @@ public final class PodSocket implements Watch.Ready {
   /** What {@link #read} answers: the peer has ended its output. */
   public static final int END = -1;
 
-  // struct tcp_info up to tcpi_unacked.
+  // struct tcp_info up to tcpi_rtt.
   private static final int TCP_INFO = 11;
-  private static final int INFO_BYTES = 28;
+  private static final int INFO_BYTES = 72;
   private static final int INFO_UNACKED = 24;
+  private static final int INFO_RTT = 68;
   private static final int TCP_CORK = 3;
+  private static final int TCP_CONGESTION = 13;
+  private static final int CONGESTION_BYTES = 16;
+
+  /** Built into every kernel, and it does not pace. */
+  private static final ByteBuffer RENO =
+      ByteBuffer.wrap("reno".getBytes(StandardCharsets.US_ASCII)).asReadOnlyBuffer();
+
+  private static final int BBR = 'b' << 16 | 'b' << 8 | 'r';
   private static final int SOL_TCP = 6;
   private static final int SOL_SOCKET = 1;
   private static final int SO_COOKIE = 57;
@@ -155,6 +166,33 @@ public final class PodSocket implements Watch.Ready {
   public boolean isUnderway() {
     ByteBuffer info = ask(SOL_TCP, TCP_INFO, INFO_BYTES);
     return info != null && info.getInt(INFO_UNACKED) != 0;
+  }
+
+  /** What TCP takes for the time to the other side and back, once that is known. */
+  public OptionalInt roundTripMicros() {
+    ByteBuffer info = ask(SOL_TCP, TCP_INFO, INFO_BYTES);
+    int micros = info == null ? 0 : info.getInt(INFO_RTT);
+    return micros == 0 ? OptionalInt.empty() : OptionalInt.of(micros);
+  }
+
+  /**
+   * Has it send as the peer's window allows, where the node's default is BBR: that waits for timers
+   * between small bursts, of which each wakes somebody. Other defaults stay.
+   */
+  public void unpace() {
+    ByteBuffer name = ask(SOL_TCP, TCP_CONGESTION, CONGESTION_BYTES);
+    if (name != null && isBbr(name)) {
+      try {
+        socket.setRawOpt(SOL_TCP, TCP_CONGESTION, RENO.duplicate());
+      } catch (IOException e) {
+        throw new PodSockets.SocketException("set TCP_CONGESTION: " + e.getMessage(), e);
+      }
+    }
+  }
+
+  /** Any of its versions. */
+  private static boolean isBbr(ByteBuffer name) {
+    return (name.get(0) << 16 | name.get(1) << 8 | name.get(2)) == BBR;
   }
 
   /** Null where it is closed, or forgotten by the kernel. */

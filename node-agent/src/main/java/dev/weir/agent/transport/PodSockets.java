@@ -16,8 +16,6 @@ import io.netty.channel.unix.UnixChannel;
 import io.netty.util.concurrent.Future;
 import java.io.IOException;
 import java.net.InetSocketAddress;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
@@ -48,9 +46,6 @@ public final class PodSockets implements AutoCloseable {
 
   // The kernel caps it at net.core.somaxconn of the pod's namespace, 4096 unless told.
   private static final int BACKLOG = 4096;
-
-  private static final ByteBuffer RENO =
-      ByteBuffer.wrap("reno".getBytes(StandardCharsets.US_ASCII)).asReadOnlyBuffer();
 
   private static final int MAX_ORDERS = 8192;
   private static final long WAIT_SECONDS = 5;
@@ -259,19 +254,6 @@ public final class PodSockets implements AutoCloseable {
     void socket(SocketChannel channel);
 
     void none(Throwable why);
-  }
-
-  /**
-   * For a socket whose other end is on this node, before it connects: there is no wire to pace for,
-   * and BBR, where that is the node's default, would wait for timers. Reno is built into every
-   * kernel.
-   */
-  public static void unpaced(PodSocket socket) {
-    try {
-      SocketOptions.set(socket.socket(), SocketOptions.CONGESTION, RENO.duplicate());
-    } catch (IOException e) {
-      throw new SocketException("set TCP_CONGESTION: " + e.getMessage(), e);
-    }
   }
 
   private static void keepAlive(Socket socket) throws IOException {

@@ -1,10 +1,8 @@
 package dev.weir.agent.transport;
 
 import io.netty.channel.unix.IntegerUnixChannelOption;
-import io.netty.channel.unix.RawUnixChannelOption;
 import io.netty.channel.unix.Socket;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 
 /** Options by number, since the two transports give the same kernel option different constants. */
 final class SocketOptions {
@@ -32,16 +30,10 @@ final class SocketOptions {
       new IntegerUnixChannelOption("TCP_KEEPCNT", SOL_TCP, 6);
   static final IntegerUnixChannelOption WINDOW_CLAMP =
       new IntegerUnixChannelOption("TCP_WINDOW_CLAMP", SOL_TCP, 10);
-  static final RawUnixChannelOption CONGESTION =
-      new RawUnixChannelOption("TCP_CONGESTION", SOL_TCP, 13, Integer.BYTES);
 
   /** Of a socket that no channel drives. */
   static void set(Socket socket, IntegerUnixChannelOption option, int value) throws IOException {
     socket.setIntOpt(option.level(), option.optname(), value);
-  }
-
-  static void set(Socket socket, RawUnixChannelOption option, ByteBuffer value) throws IOException {
-    socket.setRawOpt(option.level(), option.optname(), value);
   }
 
   private SocketOptions() {}

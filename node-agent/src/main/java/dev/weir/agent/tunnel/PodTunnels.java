@@ -270,10 +270,7 @@ public final class PodTunnels {
       try {
         begun =
             SecureLine.begin(
-                tls,
-                new SocketCarrier(loop, socket, tunnels.allocator(), account.on(loop)),
-                tunnels.allocator(),
-                this);
+                tls, tunnels.carrier(loop, socket, account.on(loop)), tunnels.allocator(), this);
       } catch (ChannelException e) {
         tls.close();
         socket.close();

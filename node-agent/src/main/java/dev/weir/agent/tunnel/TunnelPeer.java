@@ -7,7 +7,6 @@ import dev.weir.agent.identity.TlsEnd;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.transport.PodSocket;
 import dev.weir.agent.transport.PodSupply;
-import io.netty.buffer.ByteBufAllocator;
 import io.netty.channel.ConnectTimeoutException;
 import io.netty.channel.EventLoop;
 import java.io.IOException;
@@ -245,12 +244,11 @@ final class TunnelPeer implements StreamOpening.Way {
         failed(Tunnels.Handshake.NO_IDENTITY, Refusal.NO_IDENTITY, text(e));
         return;
       }
-      ByteBufAllocator allocator = pod.tunnels().allocator();
       line =
           SecureLine.begin(
               tls,
-              new SocketCarrier(loop, socket, allocator, pod.account().on(loop)),
-              allocator,
+              pod.tunnels().carrier(loop, socket, pod.account().on(loop)),
+              pod.tunnels().allocator(),
               this);
     }
 

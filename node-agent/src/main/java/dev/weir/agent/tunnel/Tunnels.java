@@ -3,6 +3,7 @@ package dev.weir.agent.tunnel;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.Mesh;
 import dev.weir.agent.fairness.PodAccount;
+import dev.weir.agent.fairness.Share;
 import dev.weir.agent.identity.Identities;
 import dev.weir.agent.identity.PeerRefused;
 import dev.weir.agent.log.Log;
@@ -10,9 +11,12 @@ import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.metrics.MetricSource;
 import dev.weir.agent.telemetry.Refusal;
 import dev.weir.agent.telemetry.Refusals;
+import dev.weir.agent.transport.PodSocket;
+import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.PodSupply;
 import dev.weir.api.model.Workload;
 import io.netty.buffer.ByteBufAllocator;
+import io.netty.channel.EventLoop;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.Locale;
@@ -55,6 +59,7 @@ public final class Tunnels implements MetricSource {
   private final Identities identities;
   private final Mesh mesh;
   private final ByteBufAllocator allocator;
+  private final int nearMicros;
   private final Refusals refusals;
   private final Log log;
   private final Map<Side, Map<Handshake, LongAdder>> handshakes = new EnumMap<>(Side.class);
@@ -64,8 +69,17 @@ public final class Tunnels implements MetricSource {
   private final LongAdder badRequests = new LongAdder();
   private final Set<OpenTunnel> open = ConcurrentHashMap.newKeySet();
 
+  /**
+   * @param nearMicros a peer within this time there and back is not paced for
+   */
   public Tunnels(
-      Identities identities, Mesh mesh, ByteBufAllocator allocator, Refusals refusals, Log log) {
+      Identities identities,
+      Mesh mesh,
+      ByteBufAllocator allocator,
+      int nearMicros,
+      Refusals refusals,
+      Log log) {
+    this.nearMicros = nearMicros;
     this.identities = identities;
     this.refusals = refusals;
     this.mesh = mesh;
@@ -171,6 +185,18 @@ public final class Tunnels implements MetricSource {
   /** A pod as the control plane tells of it; null where it does not. */
   @Nullable Workload workload(Pod pod) {
     return mesh.current().pod(pod.namespace(), pod.name()).orElse(null);
+  }
+
+  /** A connected socket that is to carry a tunnel, on its loop. */
+  SocketCarrier carrier(EventLoop loop, PodSocket socket, Share share) {
+    if (nearMicros > 0 && socket.roundTripMicros().orElse(nearMicros) < nearMicros) {
+      try {
+        socket.unpace();
+      } catch (PodSockets.SocketException e) {
+        log.warn("a tunnel stays paced", "reason", String.valueOf(e.getMessage()));
+      }
+    }
+    return new SocketCarrier(loop, socket, allocator, share);
   }
 
   /** What the buffers of tunnels are made by. */

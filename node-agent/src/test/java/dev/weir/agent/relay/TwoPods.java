@@ -192,7 +192,7 @@ public final class TwoPods implements AutoCloseable {
               }
             });
     fairness = new Fairness(limits, allocator::pinnedDirectMemory, Pace.STEADY, log);
-    tunnels = new Tunnels(identities, mesh, allocator, refusals, log);
+    tunnels = new Tunnels(identities, mesh, allocator, 2_000, refusals, log);
     telemetry = new Telemetry(mesh, accessLog);
     making =
         () ->

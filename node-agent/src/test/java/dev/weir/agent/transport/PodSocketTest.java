@@ -26,6 +26,8 @@ import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.InstantSource;
 import java.util.List;
 import java.util.Queue;
@@ -37,6 +39,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -55,6 +58,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 final class PodSocketTest {
   private static final InetAddress LOOPBACK = InetAddress.ofLiteral("127.0.0.1");
   private static final int PATIENCE_MILLIS = 10_000;
+  private static final Path CONGESTION_OF_NEW_SOCKETS =
+      Path.of("/proc/sys/net/ipv4/tcp_congestion_control");
 
   @Parameter private String transportName = "";
 
@@ -435,6 +440,43 @@ final class PodSocketTest {
     } finally {
       bytes.release();
     }
+  }
+
+  @Test
+  void whatBbrWouldPaceHasRenoAndOtherChoicesStay() throws Exception {
+    for (String name : available()) {
+      kernel.namespaces().inNetwork(network().netns, () -> write(CONGESTION_OF_NEW_SOCKETS, name));
+      Both both = connected();
+      both.ours().socket.unpace();
+      assertThat(congestion(both.ours().socket)).isEqualTo(name.equals("bbr") ? "reno" : name);
+      assertThat(both.ours().socket.roundTripMicros().orElseThrow()).isBetween(1, 1_000_000);
+      both.theirs().close();
+      assertThat(both.ours().ended.get(PATIENCE_MILLIS, TimeUnit.MILLISECONDS)).isEqualTo("end");
+    }
+  }
+
+  /** What this kernel has of the usual ones. */
+  private static List<String> available() throws IOException {
+    List<String> known =
+        List.of(
+            Files.readString(Path.of("/proc/sys/net/ipv4/tcp_available_congestion_control"))
+                .strip()
+                .split(" "));
+    return Stream.of("reno", "cubic", "bbr").filter(known::contains).toList();
+  }
+
+  private static Path write(Path file, String text) {
+    try {
+      return Files.writeString(file, text);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static String congestion(PodSocket socket) throws IOException {
+    ByteBuffer name = ByteBuffer.allocate(16);
+    socket.socket().getRawOpt(6, 13, name);
+    return new String(name.array(), StandardCharsets.US_ASCII).replace("\0", "");
   }
 
   @Test
