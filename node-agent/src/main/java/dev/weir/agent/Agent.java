@@ -16,6 +16,9 @@ import dev.weir.agent.enrolment.ZdsClient;
 import dev.weir.agent.fairness.Fairness;
 import dev.weir.agent.fairness.Lanes;
 import dev.weir.agent.fairness.Pace;
+import dev.weir.agent.identity.ControlLine;
+import dev.weir.agent.identity.IdentityOptions;
+import dev.weir.agent.identity.LineLoop;
 import dev.weir.agent.identity.SelfIssued;
 import dev.weir.agent.identity.Wallet;
 import dev.weir.agent.log.Log;
@@ -130,8 +133,8 @@ final class Agent implements AutoCloseable {
                           options.nodeAddresses()),
                       kernel,
                       logs.room("capture")));
-      CompletableFuture<XdsClient> connecting =
-          inParallel("open-xds", () -> XdsClient.open(xdsOptions(options), logs.room("config")));
+      CompletableFuture<Following> connecting =
+          inParallel("open-xds", () -> Following.open(options, logs));
       this.transport = Transport.named(options.transport());
       Pace pace = pace(kernel.threads());
       EventLoopGroup loops = transport.loops(options.workers(), loopThreads(pace));
@@ -139,8 +142,9 @@ final class Agent implements AutoCloseable {
       PodSockets sockets =
           new PodSockets(transport, kernel.namespaces(), logs.room("transport")).start();
       started.push(sockets);
-      this.xds = result(connecting);
-      started.push(xds);
+      Following following = result(connecting);
+      started.push(following);
+      this.xds = following.xds();
       AccessLog accessLog =
           new AccessLog(
               System.out, InstantSource.system(), AccessLog.Mode.FAILURES, AccessLog.Format.TEXT);
@@ -150,8 +154,7 @@ final class Agent implements AutoCloseable {
       this.wallet =
           new Wallet(
               options.identity(),
-              xds.loop(),
-              xds.channelType(),
+              following.authority(),
               InstantSource.system(),
               new LoopRandom(),
               logs.room("identity"));
@@ -294,12 +297,54 @@ final class Agent implements AutoCloseable {
         : 0;
   }
 
-  private static XdsOptions xdsOptions(Options options) {
-    String address =
-        options.nodeAddresses().isEmpty()
-            ? "127.0.0.1"
-            : options.nodeAddresses().getFirst().getHostAddress();
-    return XdsOptions.of(options.xds(), options.node(), address, VERSION).in(options.network());
+  /**
+   * What follows the control plane.
+   *
+   * @param authority the line to the CA, which may be the same; null where there is none
+   */
+  private record Following(
+      LineLoop loop, ControlLine line, @Nullable ControlLine authority, XdsClient xds)
+      implements AutoCloseable {
+    static Following open(Options options, Logs logs) {
+      String address =
+          options.nodeAddresses().isEmpty()
+              ? "127.0.0.1"
+              : options.nodeAddresses().getFirst().getHostAddress();
+      LineLoop loop = LineLoop.open();
+      ControlLine line = null;
+      try {
+        line = ControlLine.open(options.xds(), loop, InstantSource.system());
+        IdentityOptions identity = options.identity();
+        ControlLine authority =
+            identity == null
+                ? null
+                : identity.line().equals(options.xds())
+                    ? line
+                    : ControlLine.open(identity.line(), loop, InstantSource.system());
+        XdsClient xds =
+            XdsClient.open(
+                XdsOptions.of(options.node(), address, VERSION).in(options.network()),
+                line,
+                logs.room("config"));
+        return new Following(loop, line, authority, xds);
+      } catch (RuntimeException e) {
+        if (line != null) {
+          line.close();
+        }
+        loop.close();
+        throw e;
+      }
+    }
+
+    @Override
+    public void close() {
+      xds.close();
+      if (authority != null) {
+        authority.close();
+      }
+      line.close();
+      loop.close();
+    }
   }
 
   private interface Opening<T> {
@@ -411,7 +456,7 @@ final class Agent implements AutoCloseable {
       reasons.add("no snapshot of this node's pods from " + options.zds());
     }
     if (!xds.current().synced()) {
-      reasons.add("no answer from the control plane at " + options.xds());
+      reasons.add("no answer from the control plane at " + options.xds().target());
     }
     int pending = capture.pending();
     if (pending > 0) {

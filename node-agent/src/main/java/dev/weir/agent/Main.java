@@ -3,6 +3,7 @@ package dev.weir.agent;
 import dev.weir.agent.admin.Admin;
 import dev.weir.agent.admin.AdminOptions;
 import dev.weir.agent.capture.CaptureException;
+import dev.weir.agent.identity.ControlLine;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
 import dev.weir.agent.transport.PodSockets;
@@ -46,6 +47,7 @@ public final class Main {
     } catch (CaptureException
         | KernelException
         | Admin.AdminException
+        | ControlLine.UnavailableException
         | Transport.UnavailableException
         | PodSockets.SocketException e) {
       fail(e, FAILED);

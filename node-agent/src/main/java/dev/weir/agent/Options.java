@@ -3,6 +3,7 @@ package dev.weir.agent;
 import dev.weir.agent.dns.Upstreams;
 import dev.weir.agent.fairness.Limits;
 import dev.weir.agent.identity.IdentityOptions;
+import dev.weir.agent.identity.LineOptions;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.transport.Transport;
 import io.netty.util.internal.PlatformDependent;
@@ -16,11 +17,13 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
  * What the command line asks for.
  *
+ * @param xds the control plane
  * @param network the node's, where the mesh has several; empty where networks are not looked at
  * @param nodeAddresses where kubelet probes come from
  * @param workers event loops
@@ -35,7 +38,7 @@ import org.jspecify.annotations.Nullable;
 record Options(
     String node,
     Path zds,
-    String xds,
+    LineOptions xds,
     Path cgroup,
     Path bpffs,
     String network,
@@ -59,7 +62,8 @@ record Options(
 
         --node NAME              the node's name, as the control plane knows it
         --zds SOCKET             where the CNI plugin (or the lab) hands over pods
-        --xds HOST:PORT          the control plane
+        --xds HOST:PORT          the control plane, by TLS; with it --xds-root or --ca-root, and --token.
+                                 http://HOST:PORT is plaintext to whoever answers, for tests
         --cgroup DIR             cgroup2 folder whose processes are captured
         --bpffs DIR              where maps and links are pinned
         --node-ip A,B            the node's own addresses: probes come from them
@@ -72,9 +76,12 @@ record Options(
         --admin-socket PATH      serve the admin door on a Unix socket too
         --cluster-domain D       default cluster.local
         --dns-upstream A:P,...   who answers what the mesh does not know (default: /etc/resolv.conf)
-        --ca HOST:PORT           the certificate authority; with it --ca-root and --token
+        --xds-root FILE          PEM of the roots that the control plane's certificate must lead to; read again when
+                                 it changes (default: --ca-root)
+        --token FILE             service account token (audience istio-ca), for --xds and --ca; read at each call
+        --ca HOST:PORT           the certificate authority; with it --ca-root and --token. Where it is the same as
+                                 --xds both share a connection
         --ca-root FILE           PEM of the roots that the CA's own certificate must lead to; read again when it changes
-        --token FILE             service account token (audience istio-ca); read at each request
         --cert-ttl SECONDS       life of a certificate to ask for (default 86400)
         --root-check SECONDS     notice a change of the trusted roots within this time (default 300)
         --crl FILE               certificates that are revoked (PEM or DER, signed by who issued them); read again
@@ -95,11 +102,15 @@ record Options(
         --self-test-only         try the rooms in throwaway namespaces, print what was found, end
         --help                   this text
 
-      example: agent --node node-1 --zds /run/zds.sock --xds 10.0.0.1:15010 \\
+      example: agent --node node-1 --zds /run/zds.sock --xds 10.0.0.1:15012 --ca 10.0.0.1:15012 \\
+                 --ca-root /run/weir/roots.pem --token /run/weir/token \\
                  --cgroup /sys/fs/cgroup --bpffs /sys/fs/bpf/weir
       """;
 
   private static final int MOST_SECONDS = 86_400;
+
+  /** A self-test has no control plane. */
+  private static final String NOWHERE = LineOptions.PLAIN + "127.0.0.1:1";
 
   // Half of them are at most one pod's; two of them are what two processors can fill.
   private static final int LEAST_WORKERS = 4;
@@ -121,6 +132,7 @@ record Options(
           "--admin-socket",
           "--cluster-domain",
           "--dns-upstream",
+          "--xds-root",
           "--ca",
           "--ca-root",
           "--token",
@@ -188,7 +200,7 @@ record Options(
     return new Options(
         given.getOrDefault("--node", "self-test"),
         Path.of(given.getOrDefault("--zds", "/nonexistent")),
-        target("--xds", given.getOrDefault("--xds", "127.0.0.1:1")),
+        xds(given),
         Path.of(given.getOrDefault("--cgroup", "/")),
         Path.of(given.getOrDefault("--bpffs", "/")),
         given.getOrDefault("--network", ""),
@@ -256,27 +268,44 @@ record Options(
     return text == null ? otherwise : (long) number(option, text, 1, 65_536) << 20;
   }
 
+  private static LineOptions xds(Map<String, String> given) {
+    String text = given.getOrDefault("--xds", NOWHERE);
+    LineOptions line =
+        line(() ->
+            LineOptions.xds(
+                text, given.get("--xds-root"), given.get("--ca-root"), given.get("--token")));
+    if (line instanceof LineOptions.Plain && !given.containsKey("--ca")) {
+      for (String each : List.of("--ca-root", "--token")) {
+        if (given.containsKey(each)) {
+          throw new UsageException(
+              "%s: needs --ca, or --xds HOST:PORT with TLS; there is neither".formatted(each));
+        }
+      }
+    }
+    return line;
+  }
+
+  private static LineOptions line(Supplier<LineOptions> parsed) {
+    try {
+      return parsed.get();
+    } catch (IllegalArgumentException e) {
+      throw new UsageException(String.valueOf(e.getMessage()));
+    }
+  }
+
   private static @Nullable IdentityOptions identity(Map<String, String> given) {
     String authority = given.get("--ca");
     if (authority == null) {
-      for (String each : List.of("--ca-root", "--token", "--cert-ttl", "--root-check", "--crl")) {
+      for (String each : List.of("--cert-ttl", "--root-check", "--crl")) {
         if (given.containsKey(each)) {
           throw new UsageException("%s: needs --ca, which is missing".formatted(each));
         }
       }
       return null;
     }
-    String root = given.get("--ca-root");
-    String token = given.get("--token");
-    if (root == null || token == null) {
-      throw new UsageException(
-          "--ca: needs --ca-root and --token: whom to trust, and what to show");
-    }
     String crl = given.get("--crl");
     return new IdentityOptions(
-        target("--ca", authority),
-        Path.of(root),
-        Path.of(token),
+        line(() -> LineOptions.authority(authority, given.get("--ca-root"), given.get("--token"))),
         Duration.ofSeconds(
             number("--cert-ttl", given.getOrDefault("--cert-ttl", "86400"), 10, 31_536_000)),
         Duration.ofSeconds(
@@ -316,15 +345,6 @@ record Options(
     }
     throw new UsageException(
         "%s %s: expected a number from %d to %d".formatted(option, text, least, most));
-  }
-
-  private static String target(String option, String text) {
-    int colon = text.lastIndexOf(':');
-    if (colon < 1) {
-      throw new UsageException("%s %s: expected HOST:PORT".formatted(option, text));
-    }
-    number(option + " port", text.substring(colon + 1), 1, 65535);
-    return text;
   }
 
   private static List<InetAddress> addresses(String list) {

@@ -94,6 +94,18 @@ final class ArchitectureTest {
                 .dependOnClassesThat()
                 .resideInAnyPackage("dev.weir.api.proto.ca..", "javax.net.ssl..")
                 .because("certificates are made and judged in one room"),
+            noClasses()
+                .that()
+                .resideInAPackage(AGENT + "..")
+                .and()
+                .resideOutsideOfPackage(AGENT + ".identity..")
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage("io.grpc.netty..")
+                .orShould()
+                .dependOnClassesThat()
+                .haveFullyQualifiedName("io.grpc.ManagedChannel")
+                .because("the control plane is called by one line"),
             classes()
                 .that()
                 .haveSimpleNameEndingWith("Manager")

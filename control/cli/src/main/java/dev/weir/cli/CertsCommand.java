@@ -150,7 +150,7 @@ final class CertsCommand implements Callable<Integer> {
           case "ca-unreachable", "ca-slow", "ca-failed" ->
               "does the control plane run? `weir lab status`, `weir lab logs control`";
           case "ca-not-trusted" ->
-              "the agent's --ca-root must hold the root of the control plane's certificate";
+              "the agent's --ca-root must be there and hold the root of the control plane's certificate";
           case "token-unreadable", "token-refused" ->
               "the agent's token must be a current one of audience istio-ca; `weir lab logs control` says more";
           case "not-allowed" ->

@@ -130,9 +130,7 @@ final class StatusCommand implements Callable<Integer> {
           node.get("ready").isTrue() ? output.green("ready") : output.yellow("not ready"),
           node.get("version").text(),
           node.get("generation").text(),
-          node.get("xds").get("connected").isTrue()
-              ? output.green("connected")
-              : output.red("away"),
+          standing(node.get("xds")),
           node.get("transport").text(),
           joining.get("state").text()
               + (joining.get("reason").text().isEmpty()
@@ -148,7 +146,7 @@ final class StatusCommand implements Callable<Integer> {
         errors
             .append(name)
             .append(": control plane: ")
-            .append(node.get("xds").get("lastError").text())
+            .append(trouble(node.get("xds")))
             .append('\n');
       }
       for (Json type : node.get("xds").get("types").items()) {
@@ -225,6 +223,38 @@ final class StatusCommand implements Callable<Integer> {
     }
     text.append(refusals.isEmpty() ? "\nnothing refused\n" : "\nrefused\n" + refusals.text());
     return text.toString();
+  }
+
+  /** TLS is how it should be; that it is missing is told. */
+  private String standing(Json xds) {
+    if (!xds.get("connected").isTrue()) {
+      return output.red("away");
+    }
+    return xds.get("security").text().equals("plaintext")
+        ? output.yellow("plaintext")
+        : output.green("connected");
+  }
+
+  /** Why there is no control plane, and what to do. */
+  static String trouble(Json xds) {
+    String cause = xds.get("lastCause").text();
+    String hint =
+        switch (cause) {
+          case "unreachable", "slow", "failed" ->
+              "does the control plane run? `weir lab status`, `weir lab logs control`";
+          case "not-tls", "handshake" -> "is --xds the control plane's --listen?";
+          case "root-unreadable", "not-trusted" ->
+              "the agent's --xds-root, or else --ca-root, must hold the root of the control plane's"
+                  + " certificate";
+          case "wrong-name" ->
+              "give the control plane's --tls-name what the agent's --xds calls it";
+          case "token-unreadable", "token-refused" ->
+              "the agent's token must be a current one of audience istio-ca; `weir lab logs control` says more";
+          case "not-allowed" ->
+              "the control plane's --node-accounts must name the agent's service account";
+          default -> "";
+        };
+    return cause + ": " + xds.get("lastError").text() + (hint.isEmpty() ? "" : " (" + hint + ")");
   }
 
   /** How many pods each policy of the mesh picks. One without targets holds for all there are. */

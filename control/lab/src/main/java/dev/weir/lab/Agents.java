@@ -177,7 +177,7 @@ final class Agents {
                 "--zds",
                 folder.resolve("zds.sock").toString(),
                 "--xds",
-                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_PORT,
+                "http://" + Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_PORT,
                 "--ca",
                 Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_TLS_PORT,
                 "--ca-root",

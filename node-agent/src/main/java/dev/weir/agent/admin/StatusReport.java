@@ -6,6 +6,7 @@ import dev.weir.agent.capture.KernelDrop;
 import dev.weir.agent.capture.Pod;
 import dev.weir.agent.config.MeshView;
 import dev.weir.agent.config.XdsState;
+import dev.weir.agent.identity.LineFailure;
 import dev.weir.agent.telemetry.RefusalReport;
 import dev.weir.api.json.Json;
 import io.netty.util.NetUtil;
@@ -194,11 +195,14 @@ final class StatusReport {
               .build());
     }
     Instant last = xds.lastUpdate();
+    LineFailure failure = xds.lastFailure();
     return Json.object()
         .with("connected", xds.connected())
         .with("target", xds.target())
+        .with("security", xds.secure() ? "tls" : "plaintext")
         .with("lastUpdate", last == null ? "" : last.toString())
-        .with("lastError", xds.lastError())
+        .with("lastCause", failure == null ? "" : failure.cause().label())
+        .with("lastError", failure == null ? "" : failure.reason())
         .with("types", Json.of(types))
         .build();
   }

@@ -4,6 +4,8 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Struct;
 import com.google.protobuf.Value;
+import dev.weir.agent.identity.ControlLine;
+import dev.weir.agent.identity.LineFailure;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.metrics.MetricSource;
@@ -19,33 +21,22 @@ import dev.weir.api.proto.discovery.Resource;
 import dev.weir.api.proto.discovery.Status;
 import dev.weir.api.proto.security.Authorization;
 import dev.weir.api.proto.workload.Address;
-import io.grpc.ManagedChannel;
-import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
-import io.netty.buffer.ByteBufAllocator;
-import io.netty.channel.Channel;
-import io.netty.channel.ChannelOption;
-import io.netty.channel.EventLoopGroup;
-import io.netty.channel.MultiThreadIoEventLoopGroup;
-import io.netty.channel.epoll.Epoll;
-import io.netty.channel.epoll.EpollIoHandler;
-import io.netty.channel.epoll.EpollSocketChannel;
-import io.netty.channel.nio.NioIoHandler;
-import io.netty.channel.socket.nio.NioSocketChannel;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.SocketAddress;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -55,18 +46,19 @@ import org.jspecify.annotations.Nullable;
  * {@link Mesh}.
  *
  * <p>Everything happens on the config thread: gRPC's callbacks, compiling, listeners, reconnecting.
- * A second thread drives the socket. Neither is an event loop of the data path, so a response of
- * 100,000 resources delays nobody's bytes. A response is taken resource by resource: bad ones are
- * refused by name with the reason (NACK), keep what they were, and are not noted as known, so that
- * the control plane sends them again; the good ones beside them are taken. After a reconnect the
- * versions of what is held are named, and only what changed meanwhile comes over the wire. Nothing
- * is ever forgotten because a connection ended.
+ * The line's own thread drives the socket. Neither is an event loop of the data path, so a response
+ * of 100,000 resources delays nobody's bytes. A response is taken resource by resource: bad ones
+ * are refused by name with the reason (NACK), keep what they were, and are not noted as known, so
+ * that the control plane sends them again; the good ones beside them are taken. After a reconnect
+ * the versions of what is held are named, and only what changed meanwhile comes over the wire.
+ * Nothing is ever forgotten because a connection ended.
  */
 public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
   /** gRPC's 4 MiB broke ztunnel at 40,000 workloads (istio/ztunnel#1811). */
   private static final int MAX_MESSAGE_BYTES = 200 << 20;
 
-  private static final int KEEPALIVE_TIMEOUT_SECONDS = 10;
+  private static final String CALLED = "the control plane";
+  private static final long CLOSE_MILLIS = 1_000;
 
   /** Refusals named in one NACK; the rest is a number. */
   private static final int MAX_NAMED_ERRORS = 8;
@@ -76,9 +68,8 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
   private final InstantSource clock;
   private final Backoff backoff = new Backoff(new SplittableRandom());
   private final ScheduledThreadPoolExecutor thread;
-  private final EventLoopGroup loop;
-  private final Class<? extends Channel> channelType;
-  private final ManagedChannel channel;
+  private final ControlLine line;
+  private final String target;
   private final List<Consumer<MeshView>> listeners = new CopyOnWriteArrayList<>();
   private volatile MeshView current;
   private volatile XdsState state;
@@ -91,6 +82,8 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
   private @Nullable Stream stream;
   private @Nullable Instant lastUpdate;
   private final AtomicLong terminations = new AtomicLong();
+  private final Map<LineFailure.Cause, AtomicLong> failures =
+      new EnumMap<>(LineFailure.Cause.class);
   private volatile boolean closed;
 
   /** What is held of one type. */
@@ -113,54 +106,29 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     }
   }
 
-  private XdsClient(XdsOptions options, Log log, InstantSource clock) {
+  private XdsClient(XdsOptions options, ControlLine line, Log log, InstantSource clock) {
     this.options = options;
+    this.line = line;
+    this.target = line.options().target();
+    for (LineFailure.Cause cause : LineFailure.Cause.values()) {
+      failures.put(cause, new AtomicLong());
+    }
     this.current = MeshView.empty(options.network());
     this.log = log;
     this.clock = clock;
-    this.state = new XdsState(false, options.target(), null, "not connected yet", List.of());
+    this.state = new XdsState(false, target, line.isSecure(), null, null, List.of());
     this.thread =
         new ScheduledThreadPoolExecutor(1, Thread.ofPlatform().daemon().name("config").factory());
     thread.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
-    boolean epoll = Epoll.isAvailable();
-    this.loop =
-        new MultiThreadIoEventLoopGroup(
-            1,
-            Thread.ofPlatform().daemon().name("xds").factory(),
-            epoll ? EpollIoHandler.newFactory() : NioIoHandler.newFactory());
-    this.channelType = epoll ? EpollSocketChannel.class : NioSocketChannel.class;
-    SocketAddress literal = literal(options.target());
-    NettyChannelBuilder builder =
-        literal != null
-            ? NettyChannelBuilder.forAddress(literal)
-            : NettyChannelBuilder.forTarget("dns:///" + options.target());
-    this.channel =
-        builder
-            .eventLoopGroup(loop)
-            .channelType(channelType)
-            .withOption(ChannelOption.ALLOCATOR, ByteBufAllocator.DEFAULT)
-            .withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, 5_000)
-            // gRPC's own default is a pool that grows; only its timer thread is not ours to choose.
-            .executor(thread)
-            .offloadExecutor(thread)
-            .usePlaintext()
-            .disableRetry()
-            .disableServiceConfigLookUp()
-            // A proxy of the environment is for the outside, never for the control plane.
-            .proxyDetector(_ -> null)
-            .maxInboundMessageSize(MAX_MESSAGE_BYTES)
-            .keepAliveTime(options.keepAlive().toMillis(), TimeUnit.MILLISECONDS)
-            .keepAliveTimeout(KEEPALIVE_TIMEOUT_SECONDS, TimeUnit.SECONDS)
-            .build();
   }
 
-  /** Begins to connect, and never stops trying. */
-  public static XdsClient open(XdsOptions options, Log log) {
-    return open(options, log, InstantSource.system());
-  }
-
-  static XdsClient open(XdsOptions options, Log log, InstantSource clock) {
-    XdsClient client = new XdsClient(options, log, clock);
+  /**
+   * Begins to connect, and never stops trying.
+   *
+   * @param line to the control plane; whoever opened it closes it, after this
+   */
+  public static XdsClient open(XdsOptions options, ControlLine line, Log log) {
+    XdsClient client = new XdsClient(options, line, log, InstantSource.system());
     client.thread.execute(client::connect);
     return client;
   }
@@ -176,16 +144,6 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
       listeners.add(listener);
       tell(listener, current);
     });
-  }
-
-  /** Whose thread moves the control plane's bytes, also those of its CA. */
-  public EventLoopGroup loop() {
-    return loop;
-  }
-
-  /** What {@link #loop} drives. */
-  public Class<? extends Channel> channelType() {
-    return channelType;
   }
 
   /**
@@ -219,6 +177,13 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
         Exposition.Kind.COUNTER,
         "Connections to the control plane that ended.",
         terminations.get());
+    out.family(
+        "weir_xds_failures_total",
+        Exposition.Kind.COUNTER,
+        "Connections to the control plane that ended or did not come about, by cause.");
+    failures.forEach((cause, count) ->
+        out.sample(
+            "weir_xds_failures_total", Exposition.labels("cause", cause.label()), count.get()));
     out.family("weir_xds_resources", Exposition.Kind.GAUGE, "Resources in force, by type.");
     for (XdsState.Type type : now.types()) {
       out.sample("weir_xds_resources", Exposition.labels("url", type.url()), type.resources());
@@ -256,49 +221,67 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
   @Override
   public void close() {
     closed = true;
-    channel.shutdownNow();
+    CompletableFuture<Boolean> over = new CompletableFuture<>();
+    thread.execute(() -> {
+      Stream known = stream;
+      if (known == null) {
+        over.complete(true);
+      } else {
+        known.cancel(over);
+      }
+    });
+    try {
+      boolean _ = over.get(CLOSE_MILLIS, TimeUnit.MILLISECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    } catch (ExecutionException | TimeoutException e) {
+      log.debug("the stream did not end in good order", "reason", e);
+    }
     thread.shutdownNow();
-    var _ = loop.shutdownGracefully(0, 1, TimeUnit.SECONDS);
   }
 
   private void connect() {
     if (closed) {
       return;
     }
-    // gRPC waits up to two minutes between dials of its own; our pace is the one that counts.
-    channel.resetConnectBackoff();
+    line.dialNow();
     Stream next = new Stream();
     stream = next;
-    AggregatedDiscoveryServiceGrpc.newStub(channel).deltaAggregatedResources(next);
+    AggregatedDiscoveryServiceGrpc.newStub(line.calls())
+        .withExecutor(thread)
+        .withMaxInboundMessageSize(MAX_MESSAGE_BYTES)
+        .deltaAggregatedResources(next);
     next.begin();
   }
 
-  private void ended(Stream which, String reason) {
+  private void ended(Stream which, LineFailure failure) {
     if (stream != which || closed) {
       return;
     }
     stream = null;
     terminations.incrementAndGet();
+    AtomicLong counter = failures.get(failure.cause());
+    if (counter != null) {
+      counter.incrementAndGet();
+    }
     long wait = backoff.nextMillis(current.synced());
     // The first failure is news; that it is still so, every few milliseconds, is not.
-    if (which.answered || state.lastError().isEmpty() || lastErrorChanged(reason)) {
+    if (which.answered || !failure.equals(state.lastFailure())) {
       log.warn(
-          "control plane is not reachable; what is known stays in force",
+          "no control plane; what is known stays in force",
           "target",
-          options.target(),
+          target,
+          "cause",
+          failure.cause().label(),
           "reason",
-          reason,
+          failure.reason(),
           "services",
           current.serviceCount(),
           "workloads",
           current.workloadCount());
     }
-    publishState(false, reason);
+    publishState(false, failure);
     var _ = thread.schedule(this::connect, wait, TimeUnit.MILLISECONDS);
-  }
-
-  private boolean lastErrorChanged(String reason) {
-    return !state.lastError().equals(reason);
   }
 
   private void take(Stream from, DeltaDiscoveryResponse response) {
@@ -308,7 +291,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     if (!from.answered) {
       from.answered = true;
       backoff.reset();
-      log.info("following the control plane", "target", options.target());
+      log.info("following the control plane", "target", target, "tls", line.isSecure());
     }
     Followed followed = followed(response.getTypeUrl());
     if (followed == null) {
@@ -349,7 +332,7 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     followed.whole |= !response.getSystemVersionInfo().equals(Addresses.PARTIAL);
     MeshView next = change.done(addresses.whole && authorizations.whole);
     current = next;
-    publishState(true, "");
+    publishState(true, null);
     // First the listeners: an ACK says that the node holds it.
     for (Consumer<MeshView> listener : listeners) {
       tell(listener, next);
@@ -443,25 +426,15 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     }
   }
 
-  private void publishState(boolean connected, String error) {
+  private void publishState(boolean connected, @Nullable LineFailure failure) {
     state =
         new XdsState(
             connected,
-            options.target(),
+            target,
+            line.isSecure(),
             lastUpdate,
-            error,
+            failure,
             List.of(addresses.state(), authorizations.state()));
-  }
-
-  /** One line: gRPC's code and what lies at the bottom of it. */
-  private static String reason(Throwable cause) {
-    io.grpc.Status status = io.grpc.Status.fromThrowable(cause);
-    Throwable root = cause;
-    while (root.getCause() != null) {
-      root = root.getCause();
-    }
-    String what = root.equals(cause) ? status.getDescription() : root.getMessage();
-    return status.getCode() + (what == null ? "" : ": " + what);
   }
 
   private static String refusal(List<String> errors) {
@@ -487,39 +460,12 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
     return Value.newBuilder().setStringValue(value).build();
   }
 
-  /** Null where the host is a name, which gRPC then resolves at each dial. */
-  private static @Nullable SocketAddress literal(String target) {
-    int colon = target.lastIndexOf(':');
-    if (colon < 0) {
-      throw new IllegalArgumentException("xDS target: '" + target + "' (expected: host:port)");
-    }
-    String host = target.substring(0, colon);
-    if (host.startsWith("[") && host.endsWith("]")) {
-      host = host.substring(1, host.length() - 1);
-    }
-    int port;
-    try {
-      port = Integer.parseInt(target.substring(colon + 1));
-    } catch (NumberFormatException e) {
-      throw new IllegalArgumentException(
-          "xDS target: '" + target + "' (expected: a port number after the colon)", e);
-    }
-    if (host.isEmpty() || port < 1 || port > 65535) {
-      throw new IllegalArgumentException(
-          "xDS target: '" + target + "' (expected: host:port, port 1 to 65535)");
-    }
-    try {
-      return new InetSocketAddress(InetAddress.ofLiteral(host), port);
-    } catch (IllegalArgumentException e) {
-      return null;
-    }
-  }
-
   /** One life of the ADS stream. */
   private final class Stream
       implements ClientResponseObserver<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
     private @Nullable ClientCallStreamObserver<DeltaDiscoveryRequest> requests;
     private boolean answered;
+    private @Nullable CompletableFuture<Boolean> cancelled;
 
     @Override
     public void beforeStart(ClientCallStreamObserver<DeltaDiscoveryRequest> requestStream) {
@@ -560,12 +506,30 @@ public final class XdsClient implements Mesh, MetricSource, AutoCloseable {
 
     @Override
     public void onError(Throwable cause) {
-      ended(this, reason(cause));
+      ended(this, LineFailure.of(cause, CALLED));
+      over();
     }
 
     @Override
     public void onCompleted() {
-      ended(this, "the control plane ended the stream");
+      ended(this, new LineFailure(LineFailure.Cause.FAILED, CALLED + " ended the stream"));
+      over();
+    }
+
+    /** gRPC tells of the end on the config thread, which must live until then. */
+    void cancel(CompletableFuture<Boolean> over) {
+      ClientCallStreamObserver<DeltaDiscoveryRequest> out = requests;
+      cancelled = over;
+      if (out != null) {
+        out.cancel("the agent is ending", null);
+      }
+    }
+
+    private void over() {
+      CompletableFuture<Boolean> awaited = cancelled;
+      if (awaited != null) {
+        awaited.complete(true);
+      }
     }
 
     private void send(DeltaDiscoveryRequest request) {

@@ -1,5 +1,6 @@
 package dev.weir.agent.config;
 
+import dev.weir.agent.identity.LineFailure;
 import java.time.Instant;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -8,13 +9,15 @@ import org.jspecify.annotations.Nullable;
  * How the agent stands with the control plane.
  *
  * @param lastUpdate when the last response was taken; null before the first
- * @param lastError why the last connection ended, empty while one stands
+ * @param secure whether it is called by TLS
+ * @param lastFailure why the last connection ended, null while one stands
  */
 public record XdsState(
     boolean connected,
     String target,
+    boolean secure,
     @Nullable Instant lastUpdate,
-    String lastError,
+    @Nullable LineFailure lastFailure,
     List<Type> types) {
 
   /**

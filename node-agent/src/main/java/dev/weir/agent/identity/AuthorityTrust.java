@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.security.cert.CertificateException;
 import java.security.cert.CertificateParsingException;
@@ -19,9 +20,9 @@ import javax.net.ssl.X509ExtendedTrustManager;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Judges the CA's own certificate, by the file that came with the agent and by the roots that the
- * CA gave since: during a change of roots either may be ahead. The file is read again when it
- * changes. On the thread of the CA's socket.
+ * Judges the control plane's certificate, by the file that came with the agent and by the roots
+ * that its CA gave since: during a change of roots either may be ahead. The file is read again when
+ * it changes. On the thread of the control plane's socket.
  */
 final class AuthorityTrust extends X509ExtendedTrustManager {
   private static final int DNS = 2;
@@ -54,13 +55,20 @@ final class AuthorityTrust extends X509ExtendedTrustManager {
         seen = now;
       } catch (IOException | CertificateException e) {
         if (pinned.roots().isEmpty()) {
-          throw new CertificateException(
-              "--ca-root %s cannot be read: %s".formatted(file, e.getMessage()), e);
+          throw new LineFailure.NoRoot(
+              "the root to trust, %s, cannot be read: %s".formatted(file, reason(e)), e);
         }
         // What was good stays in force; the file is looked at again next time.
       }
     }
     return pinned;
+  }
+
+  /** Of a file that is not there, the JDK tells its name alone. */
+  private static String reason(Exception e) {
+    return e instanceof NoSuchFileException
+        ? "there is no such file"
+        : String.valueOf(e.getMessage());
   }
 
   @Override
@@ -79,8 +87,7 @@ final class AuthorityTrust extends X509ExtendedTrustManager {
     if (!names(chain[0])) {
       throw new PeerRefused(
           PeerRefused.Cause.WRONG_IDENTITY,
-          "the CA's certificate is not for %s; --tls-name of the control plane adds it"
-              .formatted(host));
+          "it is not for %s; --tls-name of the control plane adds it".formatted(host));
     }
   }
 
@@ -99,7 +106,8 @@ final class AuthorityTrust extends X509ExtendedTrustManager {
     return false;
   }
 
-  private static @Nullable InetAddress literal(String text) {
+  /** Null where it is a name. */
+  static @Nullable InetAddress literal(String text) {
     try {
       return InetAddress.ofLiteral(text);
     } catch (IllegalArgumentException e) {

@@ -5,19 +5,12 @@ import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Where certificates come from.
+ * Where certificates come from, and how long they hold.
  *
- * @param authority {@code host:port} of the CA
- * @param root PEM of the roots by which the CA's own certificate is judged
- * @param token the service account token's file, read at each request
+ * @param line to the CA
  * @param life asked for; the CA may give less
  * @param rootsWithin a change of the trusted roots is noticed within this time
  * @param crl null for none
  */
 public record IdentityOptions(
-    String authority,
-    Path root,
-    Path token,
-    Duration life,
-    Duration rootsWithin,
-    @Nullable Path crl) {}
+    LineOptions line, Duration life, Duration rootsWithin, @Nullable Path crl) {}

@@ -6,8 +6,6 @@ import dev.weir.agent.log.Log;
 import dev.weir.agent.metrics.Exposition;
 import dev.weir.agent.metrics.MetricSource;
 import dev.weir.api.model.SpiffeId;
-import io.netty.channel.Channel;
-import io.netty.channel.EventLoopGroup;
 import io.netty.util.concurrent.EventExecutor;
 import java.security.GeneralSecurityException;
 import java.security.KeyPair;
@@ -85,8 +83,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
   private static final int MOST_CHAIN = 8;
 
   private final @Nullable IdentityOptions options;
-  private final EventLoopGroup loop;
-  private final Class<? extends Channel> channelType;
+  private final @Nullable AuthorityClient authority;
   private final InstantSource clock;
   private final RandomGenerator random;
   private final Duration handshakeWithin;
@@ -110,7 +107,6 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
   // From here on the identity thread only.
   private final Map<String, Entry> entries = new LinkedHashMap<>();
   private final List<Credentials> retired = new ArrayList<>();
-  private @Nullable AuthorityClient authority;
   private @Nullable ScheduledFuture<?> nextTurn;
   private int fetching;
   private int waiting;
@@ -150,29 +146,25 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
 
   /**
    * @param options null where there is no CA: every request is answered by that
-   * @param loop whose thread moves the CA's bytes
+   * @param line to the CA; whoever opened it closes it, after this
    */
   public Wallet(
       @Nullable IdentityOptions options,
-      EventLoopGroup loop,
-      Class<? extends Channel> channelType,
+      @Nullable ControlLine line,
       InstantSource clock,
       RandomGenerator random,
       Log log) {
-    this(options, loop, channelType, clock, random, HANDSHAKE_WITHIN, log);
+    this(options, line, clock, random, HANDSHAKE_WITHIN, log);
   }
 
   Wallet(
       @Nullable IdentityOptions options,
-      EventLoopGroup loop,
-      Class<? extends Channel> channelType,
+      @Nullable ControlLine line,
       InstantSource clock,
       RandomGenerator random,
       Duration handshakeWithin,
       Log log) {
     this.options = options;
-    this.loop = loop;
-    this.channelType = channelType;
     this.clock = clock;
     this.random = random;
     this.handshakeWithin = handshakeWithin;
@@ -185,6 +177,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
     // Its thread begins with its first task.
     this.thread =
         new ScheduledThreadPoolExecutor(1, Thread.ofPlatform().daemon().name("identity").factory());
+    this.authority = line == null ? null : new AuthorityClient(line, REQUEST_WITHIN, thread);
     thread.setRemoveOnCancelPolicy(true);
     thread.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
   }
@@ -473,16 +466,14 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
     fetches.incrementAndGet();
     KeyPair pair;
     String csr;
-    AuthorityClient client;
+    AuthorityClient client = Objects.requireNonNull(authority, "a CA without a line to it");
     try {
       pair = newPair();
       csr = SigningRequest.pem(pair, entry.identity);
-      client = client(asked);
-    } catch (GeneralSecurityException | SSLException | RuntimeException | LinkageError e) {
-      // Among them a machine for which there is no BoringSSL.
+    } catch (GeneralSecurityException | RuntimeException e) {
       failed(
           entry,
-          new FetchFailure(FetchFailure.Cause.UNUSABLE, "TLS cannot be used here: " + reason(e)));
+          new FetchFailure(FetchFailure.Cause.UNUSABLE, "no key can be made here: " + reason(e)));
       return;
     }
     client.request(
@@ -500,16 +491,6 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
             guarded(() -> Wallet.this.failed(entry, failure));
           }
         });
-  }
-
-  private AuthorityClient client(IdentityOptions asked) throws SSLException {
-    AuthorityClient known = authority;
-    if (known == null) {
-      known =
-          new AuthorityClient(asked, REQUEST_WITHIN, loop, channelType, thread, () -> roots, clock);
-      authority = known;
-    }
-    return known;
   }
 
   private static KeyPair newPair() throws GeneralSecurityException {
@@ -537,7 +518,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
       TrustRoots next = otherRoots ? new TrustRoots(before.generation() + 1, bundle) : before;
       next.check(chain.toArray(X509Certificate[]::new), clock.instant());
       SpiffeId own = own(entry.identity);
-      roots = next;
+      trust(next);
       Tls tls = null;
       try {
         tls =
@@ -549,7 +530,7 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
                 handshakeWithin);
       } finally {
         if (tls == null) {
-          roots = before;
+          trust(before);
         }
       }
       entry.fetching = false;
@@ -570,6 +551,13 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
           entry,
           new FetchFailure(
               FetchFailure.Cause.UNUSABLE, "the new certificate makes no handshake: " + reason(e)));
+    }
+  }
+
+  private void trust(TrustRoots now) {
+    roots = now;
+    if (authority != null) {
+      authority.learn(now);
     }
   }
 
@@ -954,9 +942,5 @@ public final class Wallet implements Identities, PodListener, MetricSource, Auto
     inForce.clear();
     retired.forEach(each -> each.tls().release());
     retired.clear();
-    AuthorityClient client = authority;
-    if (client != null) {
-      client.close();
-    }
   }
 }

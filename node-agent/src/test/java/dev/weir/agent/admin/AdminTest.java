@@ -292,7 +292,12 @@ class AdminTest {
         mesh,
         () ->
             new XdsState(
-                true, "10.0.0.1:15010", null, "", List.of(new XdsState.Type("url", 7, 1, 0, ""))),
+                true,
+                "10.0.0.1:15012",
+                true,
+                null,
+                null,
+                List.of(new XdsState.Type("url", 7, 1, 0, ""))),
         telemetry,
         new Authz(),
         new Fairness(Limits.standard(64 << 20), () -> 0, Pace.STEADY, logs.room("fairness")),

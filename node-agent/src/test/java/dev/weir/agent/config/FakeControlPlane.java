@@ -14,6 +14,7 @@ import dev.weir.api.proto.discovery.DeltaDiscoveryResponse;
 import dev.weir.api.proto.discovery.Resource;
 import dev.weir.api.proto.workload.Address;
 import io.grpc.Server;
+import io.grpc.Status;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
@@ -24,13 +25,14 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A real ADS server that says what a test tells it to and remembers what it was asked. Of policies
  * it says at once that there are none, unless it is told to wait.
  */
-final class FakeControlPlane implements AutoCloseable {
+public final class FakeControlPlane implements AutoCloseable {
   private final Server server;
   private final BlockingQueue<DeltaDiscoveryRequest> requests = new LinkedBlockingQueue<>();
   private final AtomicReference<@Nullable StreamObserver<DeltaDiscoveryResponse>> stream =
@@ -44,10 +46,19 @@ final class FakeControlPlane implements AutoCloseable {
   }
 
   FakeControlPlane(int port, boolean saysPolicies) throws IOException {
+    this(port, saysPolicies, builder -> builder);
+  }
+
+  /**
+   * @param more how its port differs from a plain one that takes everybody
+   */
+  public FakeControlPlane(int port, boolean saysPolicies, UnaryOperator<NettyServerBuilder> more)
+      throws IOException {
     this.saysPolicies = saysPolicies;
     server =
-        NettyServerBuilder.forAddress(
-                new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), port))
+        more.apply(
+                NettyServerBuilder.forAddress(
+                    new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), port)))
             .addService(
                 new AggregatedDiscoveryServiceGrpc.AggregatedDiscoveryServiceImplBase() {
                   @Override
@@ -61,11 +72,11 @@ final class FakeControlPlane implements AutoCloseable {
             .start();
   }
 
-  int port() {
+  public int port() {
     return server.getPort();
   }
 
-  DeltaDiscoveryRequest request() throws InterruptedException {
+  public DeltaDiscoveryRequest request() throws InterruptedException {
     DeltaDiscoveryRequest request = requests.poll(20, TimeUnit.SECONDS);
     if (request == null) {
       throw new AssertionError("no request within 20 s");
@@ -86,7 +97,7 @@ final class FakeControlPlane implements AutoCloseable {
     sendTyped(Authorizations.TYPE_URL, "", resources, removed);
   }
 
-  String send(List<Resource> resources, String... removed) {
+  public String send(List<Resource> resources, String... removed) {
     return sendVersion("", resources, removed);
   }
 
@@ -127,7 +138,7 @@ final class FakeControlPlane implements AutoCloseable {
     return resource(Addresses.of(workload), version);
   }
 
-  static Resource resource(Service service, String version) {
+  public static Resource resource(Service service, String version) {
     return resource(Addresses.of(service), version);
   }
 
@@ -145,6 +156,15 @@ final class FakeControlPlane implements AutoCloseable {
     server.shutdownNow();
     // The port is to be free for whoever comes next.
     await().until(server::isTerminated);
+  }
+
+  /** Ends the stream that is open. */
+  public void end(Status status) {
+    StreamObserver<DeltaDiscoveryResponse> to = stream.getAndSet(null);
+    if (to == null) {
+      throw new AssertionError("nobody is connected");
+    }
+    to.onError(status.asRuntimeException());
   }
 
   private final class Requests implements StreamObserver<DeltaDiscoveryRequest> {

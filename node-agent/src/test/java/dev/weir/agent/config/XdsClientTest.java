@@ -7,6 +7,10 @@ import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
 import dev.weir.agent.authz.Call;
 import dev.weir.agent.authz.Verdict;
+import dev.weir.agent.identity.ControlLine;
+import dev.weir.agent.identity.LineFailure;
+import dev.weir.agent.identity.LineLoop;
+import dev.weir.agent.identity.LineOptions;
 import dev.weir.agent.log.Level;
 import dev.weir.agent.log.Logs;
 import dev.weir.api.model.Addresses;
@@ -27,17 +31,32 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Timeout(60)
 class XdsClientTest {
+  private static final LineLoop LOOP = LineLoop.open();
+
+  @AfterEach
+  void closeLines() {
+    lines.forEach(ControlLine::close);
+  }
+
+  @AfterAll
+  static void endLoop() {
+    LOOP.close();
+  }
+
   private final ByteArrayOutputStream logged = new ByteArrayOutputStream();
   private final Logs logs =
       new Logs(
           new PrintStream(logged, true, StandardCharsets.UTF_8),
           InstantSource.system(),
           Level.INFO);
+  private final List<ControlLine> lines = new ArrayList<>();
   private final Service web = Meshes.service("web", "10.96.0.7");
 
   @Test
@@ -92,8 +111,8 @@ class XdsClientTest {
     try (FakeControlPlane control = new FakeControlPlane(0);
         XdsClient client =
             XdsClient.open(
-                XdsOptions.of("127.0.0.1:" + control.port(), "node-1", "10.0.0.1", "test")
-                    .in("east"),
+                XdsOptions.of("node-1", "10.0.0.1", "test").in("east"),
+                plain(control.port()),
                 logs.room("xds"))) {
       control.request();
       control.send(
@@ -279,7 +298,9 @@ class XdsClientTest {
       first.close();
       await().until(() -> !client.state().connected());
       assertThat(client.current().service(InetAddress.ofLiteral("10.96.0.7"))).isEqualTo(web);
-      assertThat(client.state().lastError()).startsWith("UNAVAILABLE");
+      assertThat(client.state().lastFailure())
+          .extracting(LineFailure::cause)
+          .isIn(LineFailure.Cause.UNREACHABLE, LineFailure.Cause.FAILED);
 
       try (FakeControlPlane second = new FakeControlPlane(port)) {
         DeltaDiscoveryRequest again = second.request();
@@ -319,6 +340,13 @@ class XdsClientTest {
 
   private XdsClient open(int port) {
     return XdsClient.open(
-        XdsOptions.of("127.0.0.1:" + port, "node-1", "10.0.0.1", "test"), logs.room("xds"));
+        XdsOptions.of("node-1", "10.0.0.1", "test"), plain(port), logs.room("xds"));
+  }
+
+  private ControlLine plain(int port) {
+    ControlLine line =
+        ControlLine.open(new LineOptions.Plain("127.0.0.1:" + port), LOOP, InstantSource.system());
+    lines.add(line);
+    return line;
   }
 }

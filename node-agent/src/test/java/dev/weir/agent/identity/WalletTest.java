@@ -94,17 +94,15 @@ final class WalletTest {
   }
 
   private Wallet wallet(int port, @Nullable Path crl) {
+    LineOptions there =
+        new LineOptions.Secure(
+            "127.0.0.1:" + port, folder.resolve("root.pem"), folder.resolve("token"));
+    ControlLine line = ControlLine.open(there, new LineLoop(LOOPS, NioSocketChannel.class), clock);
+    open.add(line);
     Wallet wallet =
         new Wallet(
-            new IdentityOptions(
-                "127.0.0.1:" + port,
-                folder.resolve("root.pem"),
-                folder.resolve("token"),
-                life,
-                rootsWithin,
-                crl),
-            LOOPS,
-            NioSocketChannel.class,
+            new IdentityOptions(there, life, rootsWithin, crl),
+            line,
             clock,
             RandomGenerator.getDefault(),
             new Logs(System.err, InstantSource.system(), Level.INFO).room("identity"));
@@ -405,8 +403,7 @@ final class WalletTest {
     Wallet none =
         new Wallet(
             null,
-            LOOPS,
-            NioSocketChannel.class,
+            null,
             clock,
             RandomGenerator.getDefault(),
             new Logs(System.err, InstantSource.system(), Level.INFO).room("identity"));
