@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.weir.api.json.Json;
 import dev.weir.testing.NeedsKernel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Base64;
+import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
@@ -22,6 +25,7 @@ import org.junit.jupiter.api.TestInstance;
 final class CertsIT {
   private static final String FRONT = "spiffe://cluster.local/ns/e2e/sa/front";
   private static final String DEFAULT = "spiffe://cluster.local/ns/e2e/sa/default";
+  private static final String CONTROL = "10.243.255.254:15012";
   private static final String YAML =
       """
       apiVersion: v1
@@ -126,6 +130,66 @@ final class CertsIT {
   }
 
   @Test
+  void configuration_comes_by_TLS_for_a_token_and_by_nothing_else() {
+    for (String node : List.of("node-1", "node-2")) {
+      Json xds = lab().admin(node, "/status").get("xds");
+      assertThat(xds.get("security").text()).as(xds.toJson()).isEqualTo("tls");
+      assertThat(xds.get("target").text()).isEqualTo(CONTROL);
+      assertThat(xds.get("connected").isTrue()).as(xds.toJson()).isTrue();
+    }
+    Json control =
+        Json.parse(
+            AdminDoor.get(
+                Path.of("/run/weir-lab", lab().name(), "control", "admin.sock"), "/status"));
+    assertThat(control.get("ports").get("plain").get("port").isNull())
+        .as(control.toJson())
+        .isTrue();
+    assertThat(control.get("clients").items())
+        .hasSize(2)
+        .allMatch(client -> !client.get("tokenUntil").text().isEmpty());
+    // One line a node, for configuration and certificates.
+    assertThat(control.get("ports").get("tls").get("open").integer()).isEqualTo(2);
+
+    assertThat(fromNode("curl", "-sS", "-m5", "--http2-prior-knowledge", "http://" + CONTROL))
+        .as("in the clear")
+        .startsWith("curl: (");
+    assertThat(fromNode("curl", "-sS", "-m5", "http://10.243.255.254:15010"))
+        .startsWith("curl: (7) ");
+    assertThat(fromNode("openssl", "s_client", "-connect", CONTROL, "-tls1_2"))
+        .contains("protocol version");
+    Path roots = Path.of("/run/weir-lab", lab().name(), "control", "ca", "roots.pem");
+    assertThat(
+            fromNode(
+                "curl",
+                "-sS",
+                "-m5",
+                "-i",
+                "--http2",
+                "--cacert",
+                roots.toString(),
+                "-X",
+                "POST",
+                "-H",
+                "content-type: application/grpc",
+                "-H",
+                "te: trailers",
+                "https://"
+                    + CONTROL
+                    + "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"))
+        .as("without a token")
+        .contains("grpc-status: 16", "no bearer token");
+  }
+
+  /** What a program in a node's namespace says, whatever its end. */
+  private String fromNode(String... command) {
+    List<String> all =
+        new ArrayList<>(List.of("ip", "netns", "exec", "weir-" + lab().name() + "-node-1"));
+    all.addAll(List.of(command));
+    WeirCommand.Outcome outcome = WeirCommand.process(all);
+    return outcome.out() + outcome.err();
+  }
+
+  @Test
   void without_a_control_plane_the_old_ones_hold_and_the_trouble_is_told() {
     awaitAvailable();
     lab().lab("control", "kill").ok();
@@ -143,6 +207,7 @@ final class CertsIT {
       assertThat(lab().certs().out()).contains("problems").contains("weir lab logs control");
       assertThat(WeirCommand.run("status", "--name", lab().name()).out())
           .contains("node-1: certificates: " + FRONT)
+          .contains("node-1: control plane: unreachable: the control plane is not reachable")
           .contains("the CA is not reachable");
     } finally {
       lab().lab("control", "start").ok();

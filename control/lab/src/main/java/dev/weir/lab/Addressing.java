@@ -12,8 +12,9 @@ final class Addressing {
 
   static final String CONTROL_V4 = "10.243.255.254";
   static final String CONTROL_V6 = "fd00:243::fffe";
-  static final int CONTROL_PORT = 15010;
-  static final int CONTROL_TLS_PORT = 15012;
+
+  /** Of xDS and certificates, by TLS; there is no plain one. */
+  static final int CONTROL_PORT = 15012;
 
   /** N stands in an octet of 10.244.N.x. */
   static final int MAX_NODES = 250;

@@ -64,8 +64,6 @@ final class Control {
                 paths.state().toString(),
                 "--listen",
                 Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_PORT,
-                "--listen-tls",
-                Addressing.CONTROL_V4 + ":" + Addressing.CONTROL_TLS_PORT,
                 "--ca-dir",
                 certificates().toString(),
                 "--token-keys",
@@ -73,8 +71,7 @@ final class Control {
                 "--admin-socket",
                 paths.control().resolve("admin.sock").toString()),
             paths.control().resolve("log"),
-            // Its CA comes last.
-            () -> listens(Addressing.CONTROL_PORT) && listens(Addressing.CONTROL_TLS_PORT),
+            this::listens,
             () -> {
               MeshProcess.note(process, paths.control().resolve("pid"));
               changed.run();
@@ -83,9 +80,9 @@ final class Control {
     made.start();
   }
 
-  private boolean listens(int port) {
+  private boolean listens() {
     InetAddress address = Addressing.of(Addressing.CONTROL_V4);
-    return prober.connects(paths.controlName(), address, port);
+    return prober.connects(paths.controlName(), address, Addressing.CONTROL_PORT);
   }
 
   /** On the thread of whoever says it. */

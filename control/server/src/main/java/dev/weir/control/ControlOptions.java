@@ -3,6 +3,7 @@ package dev.weir.control;
 import dev.weir.api.model.Workload;
 import dev.weir.control.ca.AuthorityFiles;
 import dev.weir.control.ca.CaOptions;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -16,45 +17,51 @@ import org.jspecify.annotations.Nullable;
 /**
  * The command line.
  *
+ * @param listen xDS and certificates by TLS; null where there is no certificate for it
+ * @param listenPlain xDS for anybody; null for no such port
  * @param ca null where no certificate authority is wanted
  */
 record ControlOptions(
     Path sourceDir,
-    InetSocketAddress listen,
+    @Nullable InetSocketAddress listen,
+    @Nullable InetSocketAddress listenPlain,
     @Nullable Path adminSocket,
     String clusterDomain,
     @Nullable CaOptions ca) {
   static final String USAGE =
       """
-      usage: control --source-dir DIR [--listen ADDR:PORT] [--admin-socket PATH] [--cluster-domain DOMAIN]
-                     [--ca-dir DIR | --ca-secret DIR | --ca-cert FILE --ca-key FILE --ca-root FILE] [CA options]
+      usage: control --source-dir DIR (--ca-dir DIR | --ca-secret DIR | --ca-cert FILE --ca-key FILE --ca-root FILE)
+                     --token-keys FILE [--listen ADDR:PORT] [--admin-socket PATH] [--cluster-domain DOMAIN] [CA options]
         --source-dir DIR         Kubernetes YAML or JSON to follow: *.yaml, *.yml, *.json
-        --listen ADDR:PORT       xDS for nodes; default 127.0.0.1:15010, port 0 takes a free one
+        --listen ADDR:PORT       xDS and certificates for nodes, by TLS 1.3, for callers with a service account
+                                 token; default 127.0.0.1:15012, port 0 takes a free one
+        --listen-plain ADDR:PORT xDS for anybody, without TLS or token, on a port of its own: for tests and
+                                 debugging. Without it there is none; with it alone no CA is needed
         --admin-socket PATH      Unix socket that answers GET /status
         --cluster-domain DOMAIN  default cluster.local
 
-      certificates (one of the first three turns the CA on):
+      certificates (one of the first three):
         --ca-dir DIR             a root of Weir's own, made there at first start: ca.crt, ca.key, roots.pem
         --ca-secret DIR          a mounted secret as cert-manager makes it: tls.crt, tls.key, ca.crt
         --ca-cert, --ca-key, --ca-root FILE   what signs (with its issuers), its key, the trusted roots (PEM)
-        --listen-tls ADDR:PORT   the certificate service, TLS; default: --listen's address, port 15012
         --tls-name A,B           more names and addresses under which nodes call the TLS port
         --max-cert-ttl TIME      longest life of a certificate, such as 90s, 12h; default 24h
         --token-keys FILE        JWK set or PEM public keys of who signs service account tokens (needed)
         --token-issuer URL       default https://kubernetes.default.svc.cluster.local
         --token-audience NAME    default istio-ca
-        --node-accounts NS/SA,.. service accounts that may ask for pods of their node; default weir-system/weir-agent
+        --node-accounts NS/SA,.. service accounts of nodes' agents: they alone may follow the mesh, and ask for
+                                 the identities of their node's pods; default weir-system/weir-agent
         --trust-domain NAME      default cluster.local
 
       All files are looked at every second; what no longer fits leaves the former in force. To change roots: add
       the new root to roots.pem, wait until `weir certs` shows it on every node, then put the new ca.key and ca.crt
       in place; take the old root away when the last certificate under it has expired.
 
-      example: control --source-dir /etc/weir/state --listen 0.0.0.0:15010
-               control --source-dir /etc/weir/state --ca-dir /var/lib/weir/ca --token-keys /etc/weir/jwks.json
+      example: control --source-dir /etc/weir/state --listen 0.0.0.0:15012 \\
+                 --ca-dir /var/lib/weir/ca --token-keys /etc/weir/jwks.json
       """;
 
-  private static final int TLS_PORT = 15012;
+  private static final String DEFAULT_LISTEN = "127.0.0.1:15012";
 
   private static final Set<String> CA_OPTIONS =
       Set.of(
@@ -63,7 +70,6 @@ record ControlOptions(
           "--ca-cert",
           "--ca-key",
           "--ca-root",
-          "--listen-tls",
           "--tls-name",
           "--max-cert-ttl",
           "--token-keys",
@@ -81,7 +87,8 @@ record ControlOptions(
 
   static ControlOptions parse(String... args) {
     Path sourceDir = null;
-    InetSocketAddress listen = address("--listen", "127.0.0.1:15010");
+    InetSocketAddress listen = null;
+    InetSocketAddress listenPlain = null;
     Path adminSocket = null;
     String clusterDomain = "cluster.local";
     Map<String, String> ca = new HashMap<>();
@@ -99,6 +106,7 @@ record ControlOptions(
       switch (name) {
         case "--source-dir" -> sourceDir = Path.of(given(name, value));
         case "--listen" -> listen = address(name, given(name, value));
+        case "--listen-plain" -> listenPlain = address(name, given(name, value));
         case "--admin-socket" -> adminSocket = Path.of(given(name, value));
         case "--cluster-domain" -> clusterDomain = given(name, value);
         default -> {
@@ -112,19 +120,32 @@ record ControlOptions(
     if (sourceDir == null) {
       throw new UsageException("--source-dir is missing; see --help");
     }
+    if (ca.isEmpty()) {
+      if (listen != null) {
+        throw new UsageException(
+            "--listen is a TLS port, which needs a certificate: give one of --ca-dir, --ca-secret, or"
+                + " --ca-cert with --ca-key and --ca-root; see --help");
+      }
+      if (listenPlain == null) {
+        throw new UsageException(
+            "nodes could call nothing: give one of --ca-dir, --ca-secret, or --ca-cert with --ca-key"
+                + " and --ca-root for the TLS port, or --listen-plain for tests; see --help");
+      }
+      return new ControlOptions(sourceDir, null, listenPlain, adminSocket, clusterDomain, null);
+    }
+    InetSocketAddress tls = listen == null ? address("--listen", DEFAULT_LISTEN) : listen;
+    if (tls.equals(listenPlain) && tls.getPort() != 0) {
+      throw new UsageException("--listen-plain: --listen has that port; give another one");
+    }
     return new ControlOptions(
-        sourceDir, listen, adminSocket, clusterDomain, ca.isEmpty() ? null : ca(ca, listen));
+        sourceDir, tls, listenPlain, adminSocket, clusterDomain, ca(ca, tls.getAddress()));
   }
 
-  private static CaOptions ca(Map<String, String> given, InetSocketAddress xds) {
+  private static CaOptions ca(Map<String, String> given, InetAddress listen) {
     if (!given.containsKey("--token-keys")) {
       throw new UsageException(
-          "--token-keys is missing: without it the CA knows no caller; see --help");
+          "--token-keys is missing: without it no caller can be known; see --help");
     }
-    InetSocketAddress listen =
-        given.containsKey("--listen-tls")
-            ? address("--listen-tls", given.get("--listen-tls"))
-            : new InetSocketAddress(xds.getAddress(), TLS_PORT);
     List<String> names =
         new ArrayList<>(
             List.of(
@@ -135,8 +156,8 @@ record ControlOptions(
                 "weir-control.weir-system",
                 "weir-control.weir-system.svc",
                 "weir-control.weir-system.svc.cluster.local"));
-    if (!listen.getAddress().isAnyLocalAddress()) {
-      names.add(listen.getAddress().getHostAddress());
+    if (!listen.isAnyLocalAddress()) {
+      names.add(listen.getHostAddress());
     }
     names.addAll(list(given.getOrDefault("--tls-name", "")));
     List<String> accounts = list(given.getOrDefault("--node-accounts", "weir-system/weir-agent"));
@@ -147,7 +168,6 @@ record ControlOptions(
       }
     }
     return new CaOptions(
-        listen,
         files(given),
         duration("--max-cert-ttl", given.getOrDefault("--max-cert-ttl", "24h")),
         names.stream().distinct().toList(),
@@ -221,7 +241,7 @@ record ControlOptions(
         || !port.chars().allMatch(c -> c >= '0' && c <= '9')
         || Integer.parseInt(port) > 65535) {
       throw new UsageException(
-          option + " is '" + text + "' (expected: ADDR:PORT such as 0.0.0.0:15010 or [::]:15010)");
+          option + " is '" + text + "' (expected: ADDR:PORT such as 0.0.0.0:15012 or [::]:15012)");
     }
     String host = text.substring(0, colon);
     if (host.startsWith("[") && host.endsWith("]")) {

@@ -3,36 +3,60 @@ package dev.weir.control;
 import dev.weir.api.json.Json;
 import dev.weir.api.model.MeshModel;
 import dev.weir.api.model.Workload;
+import dev.weir.api.proto.ca.IstioCertificateServiceGrpc;
+import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
 import dev.weir.control.admin.AdminServer;
 import dev.weir.control.admin.StatusPage;
 import dev.weir.control.ca.CaException;
 import dev.weir.control.ca.CaOptions;
 import dev.weir.control.ca.CertificateAuthority;
+import dev.weir.control.ca.Refusals;
 import dev.weir.control.log.Log;
 import dev.weir.control.mesh.MeshCompiler;
+import dev.weir.control.port.Connections;
+import dev.weir.control.port.Crowd;
+import dev.weir.control.port.MessageLimits;
+import dev.weir.control.port.Port;
 import dev.weir.control.source.Catalog;
 import dev.weir.control.source.DirectorySource;
 import dev.weir.control.source.SourceException;
 import dev.weir.control.xds.XdsServer;
+import io.grpc.ServerServiceDefinition;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
+import io.netty.handler.ssl.SslContext;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
 
 /** The control plane's rooms, wired. */
 final class ControlPlane implements AutoCloseable {
   private static final long STOP_MILLIS = 1_000;
+
+  /** A token is up to 16 KiB. */
+  private static final MessageLimits LIMITS =
+      new MessageLimits(
+          32 << 10,
+          Map.of(
+              AggregatedDiscoveryServiceGrpc.SERVICE_NAME,
+              XdsServer.MOST_REQUEST_BYTES,
+              IstioCertificateServiceGrpc.SERVICE_NAME,
+              CertificateAuthority.MOST_REQUEST_BYTES));
+
   private static final long FIRST_MILLIS = 5_000;
 
   private final Log log;
@@ -46,6 +70,8 @@ final class ControlPlane implements AutoCloseable {
   private volatile MeshModel model = MeshModel.EMPTY;
   private volatile @Nullable CertificateAuthority ca;
   private volatile Catalog catalog = Catalog.EMPTY;
+  private volatile @Nullable Port tls;
+  private volatile @Nullable Port plain;
 
   private ControlPlane(ControlOptions options, XdsServer xds, Deque<AutoCloseable> open, Log log) {
     this.log = log;
@@ -76,30 +102,70 @@ final class ControlPlane implements AutoCloseable {
           loops
               .shutdownGracefully(0, STOP_MILLIS, TimeUnit.MILLISECONDS)
               .awaitUninterruptibly(STOP_MILLIS));
+      Log ports = log.room("port");
+      Connections callers = new Connections(Crowd.STANDARD, clock, ports);
       // Making TLS ready takes as long as all the rest, so it goes on beside it.
-      CompletableFuture<@Nullable CertificateAuthority> opening =
+      CompletableFuture<@Nullable Secured> opening =
           CompletableFuture.supplyAsync(
-              () -> authority(options.ca(), loops, clock, log),
+              () -> secured(options.ca(), callers, clock, log),
               task -> Thread.ofPlatform().daemon().name("open-ca").start(task));
       open.push(() ->
           opening.thenAccept(made -> {
             if (made != null) {
-              made.close();
+              made.authority().close();
             }
           }));
-      XdsServer xds = XdsServer.of(options.listen(), loops, clock, log.room("xds"));
+      Refusals refusals = new Refusals("node refused", clock, log.room("xds"));
+      XdsServer xds = XdsServer.of(loops, refusals, clock, log.room("xds"));
+      List<Port> listening = new ArrayList<>();
+      open.push(() -> listening.forEach(Port::close));
       open.push(xds);
       ControlPlane plane = new ControlPlane(options, xds, open, log);
       open.push(DirectorySource.open(options.sourceDir(), plane::changed, log.room("source")));
       // Who waits for the admin socket finds the mesh served; a source that takes longer than this
       // is no reason to be mute.
       plane.awaitFirst();
-      CertificateAuthority ca = opened(opening);
+      Secured secured = opened(opening);
+      CertificateAuthority ca = secured == null ? null : secured.authority();
       if (ca != null) {
         plane.serve(ca);
       }
+      // First, so that nobody comes back to one that is about to end.
+      open.push(() -> listening.forEach(Port::leave));
       // Last: an agent that hears of a pod asks for its certificate at once.
-      listen(xds, options);
+      Port tls = null;
+      InetSocketAddress address = options.listen();
+      if (secured != null && address != null) {
+        tls =
+            listen(
+                "--listen",
+                address,
+                secured.tls(),
+                List.of(
+                    secured.authority().service(),
+                    xds.service(secured.authority().admission().ofAgents(refusals))),
+                callers,
+                loops);
+        listening.add(tls);
+      }
+      Port plain = null;
+      InetSocketAddress anywhere = options.listenPlain();
+      if (anywhere != null) {
+        Connections anybody = new Connections(Crowd.STANDARD, clock, ports);
+        plain =
+            listen(
+                "--listen-plain",
+                anywhere,
+                null,
+                List.of(xds.service(anybody.admittingAll())),
+                anybody,
+                loops);
+        listening.add(plain);
+        log.warn(
+            "xDS is served without TLS and to anybody, as --listen-plain says; keep nodes off it");
+      }
+      plane.tls = tls;
+      plane.plain = plain;
       Path adminSocket = options.adminSocket();
       if (adminSocket != null) {
         StatusPage page =
@@ -108,20 +174,25 @@ final class ControlPlane implements AutoCloseable {
                 xds::generation,
                 xds::resources,
                 xds::clients,
+                plane::ports,
+                refusals,
                 ca == null ? () -> Json.object().build() : ca::status);
         open.push(AdminServer.open(adminSocket, loops, page));
       }
       log.info(
           "listening",
-          "xds",
-          options.listen().getAddress().getHostAddress() + ":" + xds.port(),
-          "ca",
-          ca == null ? "none" : ca.port(),
+          "tls",
+          text(options.listen(), plane.port()),
+          "plain",
+          text(options.listenPlain(), plane.plainPort()),
           "source",
           options.sourceDir(),
           "admin",
           adminSocket == null ? "none" : adminSocket);
       return plane;
+    } catch (StartException e) {
+      closeAll(open, log);
+      throw e;
     } catch (SourceException | CaException e) {
       closeAll(open, log);
       throw new StartException(String.valueOf(e.getMessage()), e);
@@ -131,8 +202,10 @@ final class ControlPlane implements AutoCloseable {
     }
   }
 
-  private static @Nullable CertificateAuthority opened(
-      CompletableFuture<@Nullable CertificateAuthority> opening) {
+  /** What a TLS port needs. */
+  private record Secured(CertificateAuthority authority, SslContext tls) {}
+
+  private static @Nullable Secured opened(CompletableFuture<@Nullable Secured> opening) {
     try {
       return opening.join();
     } catch (CompletionException e) {
@@ -146,23 +219,32 @@ final class ControlPlane implements AutoCloseable {
     authority.follow(model);
   }
 
-  private static @Nullable CertificateAuthority authority(
-      @Nullable CaOptions options, EventLoopGroup loops, InstantSource clock, Log log) {
+  private static @Nullable Secured secured(
+      @Nullable CaOptions options, Connections callers, InstantSource clock, Log log) {
     if (options == null) {
       return null;
     }
+    CertificateAuthority authority =
+        CertificateAuthority.open(options, callers, clock, log.room("ca"));
     try {
-      return CertificateAuthority.open(options, loops, clock, log.room("ca"));
-    } catch (IOException e) {
-      throw cannotListen(options.listen(), "--listen-tls", e);
+      return new Secured(authority, Port.tls(authority.serverIdentity()));
+    } catch (SSLException e) {
+      authority.close();
+      throw new StartException("no TLS can be made of the CA's certificate: " + e.getMessage(), e);
     }
   }
 
-  private static void listen(XdsServer xds, ControlOptions options) {
+  private static Port listen(
+      String option,
+      InetSocketAddress address,
+      @Nullable SslContext tls,
+      List<ServerServiceDefinition> services,
+      Connections connections,
+      EventLoopGroup loops) {
     try {
-      xds.listen();
+      return Port.open(address, tls, services, LIMITS, connections, loops);
     } catch (IOException e) {
-      throw cannotListen(options.listen(), "--listen", e);
+      throw cannotListen(address, option, e);
     }
   }
 
@@ -170,14 +252,16 @@ final class ControlPlane implements AutoCloseable {
       InetSocketAddress address, String option, IOException e) {
     return new StartException(
         "cannot listen on "
-            + address.getAddress().getHostAddress()
-            + ":"
-            + address.getPort()
+            + text(address, address.getPort())
             + ": "
             + rootMessage(e)
             + "; stop what uses it, or give another "
             + option,
         e);
+  }
+
+  private static String text(@Nullable InetSocketAddress address, int port) {
+    return address == null ? "none" : address.getAddress().getHostAddress() + ":" + port;
   }
 
   private static String rootMessage(Throwable e) {
@@ -188,14 +272,29 @@ final class ControlPlane implements AutoCloseable {
     return String.valueOf(cause.getMessage());
   }
 
+  /** 0 where there is none. */
   int port() {
-    return xds.port();
+    Port known = tls;
+    return known == null ? 0 : known.number();
   }
 
-  /** 0 where there is no CA. */
-  int caPort() {
-    CertificateAuthority known = ca;
-    return known == null ? 0 : known.port();
+  /** 0 where there is none. */
+  int plainPort() {
+    Port known = plain;
+    return known == null ? 0 : known.number();
+  }
+
+  private Json ports() {
+    return Json.object().with("tls", json(tls)).with("plain", json(plain)).build();
+  }
+
+  private static Json json(@Nullable Port port) {
+    Json.Builder all = Json.object();
+    if (port != null) {
+      all.with("port", port.number());
+      port.connections().json().fieldsByName().forEach(all::with);
+    }
+    return all.build();
   }
 
   long generation() {

@@ -9,6 +9,8 @@ import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
 import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
 import dev.weir.api.proto.discovery.DeltaDiscoveryResponse;
 import dev.weir.control.log.Log;
+import io.grpc.Channel;
+import io.grpc.ClientInterceptors;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.netty.GrpcSslContexts;
@@ -87,30 +89,45 @@ final class Rehearsal {
             folder.resolve("admin.sock").toString(),
             "--ca-dir",
             folder.resolve("ca").toString(),
-            "--listen-tls",
-            "127.0.0.1:0",
             "--token-keys",
             keys.toString());
     try (ControlPlane plane = ControlPlane.start(options, clock, log)) {
-      return rehearsal.follows(plane.port()) && rehearsal.isCertified(plane.caPort(), clock);
+      return rehearsal.isServed(plane.port(), clock);
     }
   }
 
-  private boolean follows(int port) throws InterruptedException {
+  /** As an agent is: both over one connection. */
+  private boolean isServed(int port, InstantSource clock)
+      throws IOException,
+          GeneralSecurityException,
+          OperatorCreationException,
+          InterruptedException {
     ManagedChannel channel =
-        NettyChannelBuilder.forAddress("127.0.0.1", port).usePlaintext().build();
+        NettyChannelBuilder.forAddress("127.0.0.1", port)
+            .sslContext(
+                GrpcSslContexts.configure(SslContextBuilder.forClient(), SslProvider.JDK)
+                    .trustManager(folder.resolve("ca/roots.pem").toFile())
+                    .build())
+            .build();
     try {
-      Follower follower = new Follower();
-      StreamObserver<DeltaDiscoveryRequest> requests =
-          AggregatedDiscoveryServiceGrpc.newStub(channel).deltaAggregatedResources(follower);
-      for (String type : List.of(Authorizations.TYPE_URL, Addresses.TYPE_URL)) {
-        requests.onNext(DeltaDiscoveryRequest.newBuilder().setTypeUrl(type).build());
-      }
-      boolean came = follower.both.await(WITHIN_SECONDS, TimeUnit.SECONDS);
-      return came;
+      Metadata headers = new Metadata();
+      headers.put(AUTHORIZATION, "Bearer " + token(clock));
+      Channel proven =
+          ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(headers));
+      return follows(proven) && isCertified(proven);
     } finally {
       channel.shutdownNow();
     }
+  }
+
+  private static boolean follows(Channel channel) throws InterruptedException {
+    Follower follower = new Follower();
+    StreamObserver<DeltaDiscoveryRequest> requests =
+        AggregatedDiscoveryServiceGrpc.newStub(channel).deltaAggregatedResources(follower);
+    for (String type : List.of(Authorizations.TYPE_URL, Addresses.TYPE_URL)) {
+      requests.onNext(DeltaDiscoveryRequest.newBuilder().setTypeUrl(type).build());
+    }
+    return follower.both.await(WITHIN_SECONDS, TimeUnit.SECONDS);
   }
 
   /** Takes what it is told, as a node does; what does not come is missed by who waits. */
@@ -146,31 +163,13 @@ final class Rehearsal {
     }
   }
 
-  private boolean isCertified(int port, InstantSource clock)
-      throws IOException, GeneralSecurityException, OperatorCreationException {
-    ManagedChannel channel =
-        NettyChannelBuilder.forAddress("127.0.0.1", port)
-            .sslContext(
-                GrpcSslContexts.configure(SslContextBuilder.forClient(), SslProvider.JDK)
-                    .trustManager(folder.resolve("ca/roots.pem").toFile())
-                    .build())
-            .build();
-    try {
-      Metadata headers = new Metadata();
-      headers.put(AUTHORIZATION, "Bearer " + token(clock));
-      return IstioCertificateServiceGrpc.newBlockingStub(channel)
-              .withDeadlineAfter(WITHIN_SECONDS, TimeUnit.SECONDS)
-              .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers))
-              .createCertificate(
-                  IstioCertificateRequest.newBuilder()
-                      .setCsr(csr())
-                      .setValidityDuration(60)
-                      .build())
-              .getCertChainCount()
-          > 1;
-    } finally {
-      channel.shutdownNow();
-    }
+  private boolean isCertified(Channel channel) throws IOException, OperatorCreationException {
+    return IstioCertificateServiceGrpc.newBlockingStub(channel)
+            .withDeadlineAfter(WITHIN_SECONDS, TimeUnit.SECONDS)
+            .createCertificate(
+                IstioCertificateRequest.newBuilder().setCsr(csr()).setValidityDuration(60).build())
+            .getCertChainCount()
+        > 1;
   }
 
   private String csr() throws IOException, OperatorCreationException {
@@ -191,7 +190,12 @@ final class Rehearsal {
             .with("aud", List.of("istio-ca"))
             .with("sub", "system:serviceaccount:weir-system:weir-agent")
             .with("exp", (double) clock.instant().plusSeconds(60).getEpochSecond())
-            .with("kubernetes.io", Json.object().with("namespace", "weir-system").build())
+            .with(
+                "kubernetes.io",
+                Json.object()
+                    .with("namespace", "weir-system")
+                    .with("node", Json.object().with("name", "rehearsal").build())
+                    .build())
             .build();
     String signed =
         base64.encodeToString("{\"alg\":\"ES256\"}".getBytes(StandardCharsets.UTF_8))

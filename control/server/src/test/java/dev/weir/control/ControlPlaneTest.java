@@ -7,6 +7,8 @@ import static org.awaitility.Awaitility.await;
 import dev.weir.api.json.Json;
 import dev.weir.control.log.Log;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
@@ -32,7 +34,7 @@ final class ControlPlaneTest {
     String[] args = new String[4 + more.length];
     System.arraycopy(
         new String[] {
-          "--source-dir", directory.resolve("state").toString(), "--listen", "127.0.0.1:0"
+          "--source-dir", directory.resolve("state").toString(), "--listen-plain", "127.0.0.1:0"
         },
         0,
         args,
@@ -109,7 +111,7 @@ final class ControlPlaneTest {
     }
     assertThat(socket()).exists();
     try (ControlPlane plane = start("--admin-socket", socket().toString())) {
-      assertThat(plane.port()).isPositive();
+      assertThat(plane.plainPort()).isPositive();
       assertThat(get("/status")).contains("generation");
     }
   }
@@ -117,12 +119,12 @@ final class ControlPlaneTest {
   @Test
   void a_port_in_use_is_one_clear_line() throws IOException {
     try (ControlPlane plane = start()) {
-      String taken = "127.0.0.1:" + plane.port();
-      assertThatThrownBy(() -> start("--listen", taken))
+      String taken = "127.0.0.1:" + plane.plainPort();
+      assertThatThrownBy(() -> start("--listen-plain", taken))
           .isInstanceOf(ControlPlane.StartException.class)
           .hasMessageContaining("cannot listen on " + taken)
           .hasMessageContaining(
-              "Address already in use; stop what uses it, or give another --listen");
+              "Address already in use; stop what uses it, or give another --listen-plain");
     }
   }
 
@@ -133,8 +135,32 @@ final class ControlPlaneTest {
     refused("--source-dir needs a value; see --help", "--source-dir");
     refused("--listen is 'here' (expected: ADDR:PORT", "--source-dir", "x", "--listen", "here");
     refused("--listen is '::1:70000'", "--source-dir", "x", "--listen=::1:70000");
-    assertThat(ControlOptions.parse("--source-dir=x", "--listen=[::1]:7").listen().getPort())
-        .isEqualTo(7);
+    refused("--listen-plain is 'x'", "--source-dir", "x", "--listen-plain", "x");
+    refused("unknown option --listen-tls", "--source-dir=x", "--listen-tls=127.0.0.1:1");
+  }
+
+  @Test
+  void without_a_certificate_there_is_no_TLS_port_and_without_asking_no_plain_one() {
+    refused("nodes could call nothing: give one of --ca-dir", "--source-dir=x");
+    refused(
+        "--listen is a TLS port, which needs a certificate", "--source-dir=x", "--listen=[::1]:7");
+    refused("--token-keys is missing", "--source-dir=x", "--ca-dir=y");
+    refused(
+        "--listen-plain: --listen has that port",
+        "--source-dir=x",
+        "--ca-dir=y",
+        "--token-keys=k",
+        "--listen=127.0.0.1:7",
+        "--listen-plain=127.0.0.1:7");
+    ControlOptions standard =
+        ControlOptions.parse("--source-dir=x", "--ca-dir=y", "--token-keys=k");
+    assertThat(standard.listen())
+        .isEqualTo(new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), 15012));
+    assertThat(standard.listenPlain()).isNull();
+    ControlOptions plain = ControlOptions.parse("--source-dir=x", "--listen-plain=[::1]:7");
+    assertThat(plain.listen()).isNull();
+    assertThat(plain.listenPlain())
+        .isEqualTo(new InetSocketAddress(InetAddress.ofLiteral("::1"), 7));
   }
 
   private static void refused(String message, String... args) {

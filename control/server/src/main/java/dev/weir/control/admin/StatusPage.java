@@ -3,8 +3,10 @@ package dev.weir.control.admin;
 import dev.weir.api.json.Json;
 import dev.weir.api.kube.KubeObject;
 import dev.weir.api.yaml.Problem;
+import dev.weir.control.ca.Refusals;
 import dev.weir.control.source.Catalog;
 import dev.weir.control.xds.ClientStatus;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -19,18 +21,27 @@ public final class StatusPage {
   private final LongSupplier generation;
   private final IntSupplier resources;
   private final Supplier<List<ClientStatus>> clients;
+  private final Supplier<Json> ports;
+  private final Refusals refusals;
   private final Supplier<Json> certificates;
 
+  /**
+   * @param refusals of the mesh's configuration
+   */
   public StatusPage(
       Supplier<Catalog> catalog,
       LongSupplier generation,
       IntSupplier resources,
       Supplier<List<ClientStatus>> clients,
+      Supplier<Json> ports,
+      Refusals refusals,
       Supplier<Json> certificates) {
     this.catalog = catalog;
     this.generation = generation;
     this.resources = resources;
     this.clients = clients;
+    this.ports = ports;
+    this.refusals = refusals;
     this.certificates = certificates;
   }
 
@@ -54,11 +65,13 @@ public final class StatusPage {
     }
     List<Json> nodes = new ArrayList<>();
     for (ClientStatus client : clients.get()) {
+      Instant until = client.tokenUntil();
       nodes.add(
           Json.object()
               .with("node", client.node())
               .with("id", client.id())
               .with("address", client.address())
+              .with("tokenUntil", until == null ? "" : until.toString())
               .with("connected", client.connected())
               .with("since", client.since().toString())
               .with("ackedVersion", (double) client.ackedVersion())
@@ -72,7 +85,10 @@ public final class StatusPage {
         .with("kinds", byKind.build())
         .with("resources", resources.getAsInt())
         .with("errors", Json.of(errors))
+        .with("ports", ports.get())
         .with("clients", Json.of(nodes))
+        .with("refused", refusals.counts())
+        .with("lastRefusal", refusals.last())
         .with("certificates", certificates.get())
         .build();
   }

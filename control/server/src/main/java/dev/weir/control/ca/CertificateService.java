@@ -11,6 +11,7 @@ import java.security.PublicKey;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
+import java.util.Objects;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Supplier;
@@ -19,36 +20,29 @@ import java.util.function.Supplier;
 final class CertificateService extends IstioCertificateServiceGrpc.IstioCertificateServiceImplBase {
   static final String IMPERSONATED = "ImpersonatedIdentity";
 
-  /** More lines than this in a second say nothing new; the counters go on. */
-  private static final int MOST_LINES_A_SECOND = 20;
-
   private final CaOptions options;
   private final Supplier<Authority> authority;
   private final Supplier<NodePods> pods;
-  private final Tokens tokens;
   private final CaReport report;
+  private final Refusals refusals;
   private final Executor thread;
   private final InstantSource clock;
   private final Log log;
-
-  // The ca thread alone.
-  private long linesOfSecond;
-  private int lines;
 
   CertificateService(
       CaOptions options,
       Supplier<Authority> authority,
       Supplier<NodePods> pods,
-      Tokens tokens,
       CaReport report,
+      Refusals refusals,
       Executor thread,
       InstantSource clock,
       Log log) {
     this.options = options;
     this.authority = authority;
     this.pods = pods;
-    this.tokens = tokens;
     this.report = report;
+    this.refusals = refusals;
     this.thread = thread;
     this.clock = clock;
     this.log = log;
@@ -57,31 +51,29 @@ final class CertificateService extends IstioCertificateServiceGrpc.IstioCertific
   @Override
   public void createCertificate(
       IstioCertificateRequest request, StreamObserver<IstioCertificateResponse> answer) {
-    String authorization = BearerTokens.AUTHORIZATION.get();
+    Caller caller = Objects.requireNonNull(Admission.caller(), "a call that nobody admitted");
     try {
-      thread.execute(() -> serve(authorization, request, answer));
+      thread.execute(() -> serve(caller, request, answer));
     } catch (RejectedExecutionException e) {
-      Refusal refusal =
-          new Refusal(Refusal.Cause.OVERLOADED, "too many requests wait already; try again");
-      report.refused(clock.instant(), refusal, "", "");
-      answer.onError(refusal.status().asRuntimeException());
+      refuse(
+          new Refusal(Refusal.Cause.OVERLOADED, "too many requests wait already; try again"),
+          caller,
+          "",
+          answer);
     }
   }
 
   private void serve(
-      String authorization,
+      Caller caller,
       IstioCertificateRequest request,
       StreamObserver<IstioCertificateResponse> answer) {
     Instant now = clock.instant();
-    String callerName = "";
     String asked =
         request
             .getMetadata()
             .getFieldsOrDefault(IMPERSONATED, Value.getDefaultInstance())
             .getStringValue();
     try {
-      Caller caller = tokens.caller(authorization);
-      callerName = caller.account() + (caller.node().isEmpty() ? "" : " on " + caller.node());
       SpiffeId identity = identity(caller, asked);
       PublicKey key = SigningRequest.provenKey(request.getCsr());
       Authority.Issued issued =
@@ -90,18 +82,18 @@ final class CertificateService extends IstioCertificateServiceGrpc.IstioCertific
       answer.onNext(IstioCertificateResponse.newBuilder().addAllCertChain(issued.chain()).build());
       answer.onCompleted();
     } catch (Refusal refusal) {
-      refuse(refusal, callerName, asked, answer);
+      refuse(refusal, caller, asked, answer);
     } catch (CaException e) {
       refuse(
           new Refusal(Refusal.Cause.CA_EXPIRED, String.valueOf(e.getMessage())),
-          callerName,
+          caller,
           asked,
           answer);
     } catch (RuntimeException e) {
-      log.error("a request for a certificate failed", "caller", callerName, "reason", e);
+      log.error("a request for a certificate failed", "caller", caller.label(), "reason", e);
       refuse(
           new Refusal(Refusal.Cause.INTERNAL, "the request failed; see the control plane's log"),
-          callerName,
+          caller,
           asked,
           answer);
     }
@@ -109,27 +101,10 @@ final class CertificateService extends IstioCertificateServiceGrpc.IstioCertific
 
   private void refuse(
       Refusal refusal,
-      String caller,
+      Caller caller,
       String identity,
       StreamObserver<IstioCertificateResponse> answer) {
-    Instant now = clock.instant();
-    report.refused(now, refusal, caller, identity);
-    if (now.getEpochSecond() != linesOfSecond) {
-      linesOfSecond = now.getEpochSecond();
-      lines = 0;
-    }
-    if (++lines <= MOST_LINES_A_SECOND) {
-      log.warn(
-          "certificate refused",
-          "cause",
-          CaReport.label(refusal.why()),
-          "caller",
-          caller,
-          "identity",
-          identity,
-          "reason",
-          String.valueOf(refusal.getMessage()));
-    }
+    refusals.refused(refusal, caller.label(), identity, null);
     answer.onError(refusal.status().asRuntimeException());
   }
 
@@ -163,15 +138,7 @@ final class CertificateService extends IstioCertificateServiceGrpc.IstioCertific
           identity + ": of another trust domain (expected: " + options.trustDomain() + ")");
     }
     NodePods now = pods.get();
-    if (!now.known()) {
-      throw new Refusal(
-          Refusal.Cause.MESH_UNKNOWN, "the control plane has not read the mesh yet; try again");
-    }
-    String node = now.nodeOf(caller);
-    if (node.isEmpty()) {
-      throw new Refusal(
-          Refusal.Cause.NODE_UNKNOWN, "the token of " + caller.account() + " is bound to no node");
-    }
+    String node = now.node(caller);
     if (!now.runs(node, identity.toString())) {
       throw new Refusal(
           Refusal.Cause.NOT_ON_NODE, "no pod of " + identity + " runs on node " + node);

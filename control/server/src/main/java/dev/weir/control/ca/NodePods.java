@@ -36,22 +36,35 @@ final class NodePods {
     return new NodePods(true, identities, nodes);
   }
 
-  /** False before the first model. */
-  boolean known() {
-    return known;
-  }
-
   /**
    * The caller's node. Kubelets before Kubernetes 1.30 name only the pod, and the mesh knows where
    * that is.
    */
-  String nodeOf(Caller caller) {
-    return caller.node().isEmpty()
-        ? nodeByPod.getOrDefault(caller.namespace() + "/" + caller.pod(), "")
-        : caller.node();
+  String node(Caller caller) throws Refusal {
+    if (!caller.node().isEmpty()) {
+      return caller.node();
+    }
+    if (!known) {
+      throw unknown();
+    }
+    String node = nodeByPod.get(caller.namespace() + "/" + caller.pod());
+    if (node == null) {
+      throw new Refusal(
+          Refusal.Cause.NODE_UNKNOWN, "the token of " + caller.account() + " is bound to no node");
+    }
+    return node;
   }
 
-  boolean runs(String node, String identity) {
+  private static Refusal unknown() {
+    return new Refusal(
+        Refusal.Cause.MESH_UNKNOWN, "the control plane has not read the mesh yet; try again");
+  }
+
+  /** Before the first model nobody can tell. */
+  boolean runs(String node, String identity) throws Refusal {
+    if (!known) {
+      throw unknown();
+    }
     return identitiesByNode.getOrDefault(node, Set.of()).contains(identity);
   }
 }

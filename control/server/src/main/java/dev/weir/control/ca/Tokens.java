@@ -8,6 +8,7 @@ import java.security.PublicKey;
 import java.security.Signature;
 import java.security.interfaces.ECPublicKey;
 import java.security.interfaces.RSAPublicKey;
+import java.time.Instant;
 import java.time.InstantSource;
 import java.util.Base64;
 import java.util.List;
@@ -20,6 +21,7 @@ import java.util.List;
 final class Tokens {
   private static final int MOST_CHARACTERS = 16 << 10;
   private static final long LEEWAY_SECONDS = 60;
+  private static final double LAST_SECOND = Instant.parse("9999-12-31T00:00:00Z").getEpochSecond();
   private static final String SUBJECT = "system:serviceaccount:";
 
   private final TokenKeys keys;
@@ -109,7 +111,7 @@ final class Tokens {
     }
     double now = clock.instant().getEpochSecond();
     // Without an end it is no projected token.
-    if (claims.get("exp").number(0) + LEEWAY_SECONDS <= now) {
+    if (!clock.instant().isBefore(until(claims))) {
       throw new Refusal(
           Refusal.Cause.TOKEN_EXPIRED, "token: expired; the kubelet should have renewed its file");
     }
@@ -118,6 +120,12 @@ final class Tokens {
           Refusal.Cause.TOKEN_NOT_YET_VALID,
           "token: not valid yet; compare the clocks of node and control plane");
     }
+  }
+
+  /** When the last node, whatever its clock says, takes it for expired. */
+  private static Instant until(Json claims) {
+    double end = Math.clamp(claims.get("exp").number(0), 0, LAST_SECOND);
+    return Instant.ofEpochSecond((long) end + LEEWAY_SECONDS);
   }
 
   private static Caller caller(Json claims) throws Refusal {
@@ -134,7 +142,8 @@ final class Tokens {
         names[0],
         names[1],
         bound.get("node").get("name").text(),
-        bound.get("pod").get("name").text());
+        bound.get("pod").get("name").text(),
+        until(claims));
   }
 
   private static Json json(String what, String part) throws Refusal {

@@ -1,9 +1,10 @@
 /**
- * The certificate authority: Istio's certificate service on a TLS port. A caller is known by its
+ * The certificate authority, and who may call the control plane at all. A caller is known by its
  * projected service account token, may have its own identity and, where it is a trusted node agent,
- * those of pods on its node. Requests are signed on one thread ({@code ca}) behind a bounded queue;
- * files are looked at by another ({@code ca-files}). What was good stays in force when a file turns
- * bad.
+ * those of pods on its node; {@link dev.weir.control.ca.Admission} stands before every service of
+ * the TLS port. Tokens are checked on one thread ({@code admission}) and requests are signed on
+ * another ({@code ca}), each behind a bounded queue; files are looked at by a third ({@code
+ * ca-files}). What was good stays in force when a file turns bad.
  */
 @NullMarked
 package dev.weir.control.ca;

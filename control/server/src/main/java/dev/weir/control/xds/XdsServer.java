@@ -7,24 +7,27 @@ import dev.weir.api.model.MeshModel;
 import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
 import dev.weir.api.proto.discovery.DeltaDiscoveryRequest;
 import dev.weir.api.proto.discovery.DeltaDiscoveryResponse;
+import dev.weir.control.ca.Admission;
+import dev.weir.control.ca.Caller;
+import dev.weir.control.ca.Refusal;
+import dev.weir.control.ca.Refusals;
 import dev.weir.control.log.Log;
 import io.grpc.Context;
 import io.grpc.Contexts;
 import io.grpc.Grpc;
 import io.grpc.Metadata;
-import io.grpc.Server;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
+import io.grpc.ServerInterceptors;
+import io.grpc.ServerServiceDefinition;
 import io.grpc.Status;
-import io.grpc.netty.NettyServerBuilder;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.netty.channel.EventLoopGroup;
-import io.netty.channel.socket.nio.NioServerSocketChannel;
-import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
+import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.HashMap;
@@ -35,6 +38,7 @@ import java.util.Objects;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.BiFunction;
@@ -43,23 +47,21 @@ import org.jspecify.annotations.Nullable;
 /** Delta ADS: tells each node what it follows, and what changed since. */
 public final class XdsServer implements AutoCloseable {
   /** Names and versions of 100,000 resources on a reconnect are some 7 MiB. */
-  private static final int MOST_REQUEST_BYTES = 32 << 20;
+  public static final int MOST_REQUEST_BYTES = 32 << 20;
 
   /** Nodes follow two types; anything near this many is no node. */
   private static final int MOST_TYPES = 16;
 
-  private static final int MOST_STREAMS_PER_CONNECTION = 8;
   private static final int MOST_ERROR_CHARACTERS = 1_000;
-  private static final long KEEPALIVE_SECONDS = 30;
-  private static final long KEEPALIVE_TIMEOUT_SECONDS = 10;
-  private static final long CLIENT_KEEPALIVE_SECONDS = 5;
   private static final long GOODBYE_MILLIS = 2_000;
+  private static final long LONGEST_WAIT_MILLIS = TimeUnit.HOURS.toMillis(1);
 
   private static final Context.Key<SocketAddress> PEER = Context.key("peer");
 
   private final Log log;
   private final InstantSource clock;
-  private final Server server;
+  private final EventLoopGroup loops;
+  private final Refusals refusals;
   private final ExecutorService thread =
       Executors.newSingleThreadExecutor(Thread.ofPlatform().name("xds").daemon().factory());
   private final Clients clients = new Clients();
@@ -82,46 +84,33 @@ public final class XdsServer implements AutoCloseable {
     }
   }
 
-  private XdsServer(InetSocketAddress listen, EventLoopGroup loops, InstantSource clock, Log log) {
+  private XdsServer(EventLoopGroup loops, Refusals refusals, InstantSource clock, Log log) {
     this.log = log;
     this.clock = clock;
-    this.server =
-        NettyServerBuilder.forAddress(listen)
-            .channelType(NioServerSocketChannel.class)
-            .bossEventLoopGroup(loops)
-            .workerEventLoopGroup(loops)
-            // Requests are only handed over, so the event loop may do it.
-            .directExecutor()
-            .maxInboundMessageSize(MOST_REQUEST_BYTES)
-            .maxConcurrentCallsPerConnection(MOST_STREAMS_PER_CONNECTION)
-            // A node that vanished without FIN must not stay on the list.
-            .keepAliveTime(KEEPALIVE_SECONDS, TimeUnit.SECONDS)
-            .keepAliveTimeout(KEEPALIVE_TIMEOUT_SECONDS, TimeUnit.SECONDS)
-            .permitKeepAliveTime(CLIENT_KEEPALIVE_SECONDS, TimeUnit.SECONDS)
-            .permitKeepAliveWithoutCalls(true)
-            .intercept(new PeerAddress())
-            .addService(new Discovery())
-            .build();
-  }
-
-  /** One that does not listen yet; it may be told what to publish. */
-  public static XdsServer of(
-      InetSocketAddress listen, EventLoopGroup loops, InstantSource clock, Log log) {
-    return new XdsServer(listen, loops, clock, log);
+    this.loops = loops;
+    this.refusals = refusals;
   }
 
   /**
-   * Starts listening. Clients may connect at once; they are told nothing before the first {@link
-   * #publish}, because "nothing exists" would make them drop what they know.
+   * One that no port serves yet; it may be told what to publish.
    *
-   * @throws IOException if the address cannot be listened on
+   * @param loops whose timers end the streams of tokens that run out
+   * @param refusals where whom it refuses is counted
    */
-  public void listen() throws IOException {
-    server.start();
+  public static XdsServer of(
+      EventLoopGroup loops, Refusals refusals, InstantSource clock, Log log) {
+    return new XdsServer(loops, refusals, clock, log);
   }
 
-  public int port() {
-    return server.getPort();
+  /**
+   * For a port. Clients may connect at once; they are told nothing before the first {@link
+   * #publish}, because "nothing exists" would make them drop what they know.
+   *
+   * @param admission whom it lets in
+   */
+  public ServerServiceDefinition service(ServerInterceptor admission) {
+    return ServerInterceptors.intercept(
+        ServerInterceptors.intercept(new Discovery(), new PeerAddress()), admission);
   }
 
   /** The generation now in force. */
@@ -147,7 +136,6 @@ public final class XdsServer implements AutoCloseable {
 
   @Override
   public void close() {
-    server.shutdown();
     hand(() -> {
       for (Stream stream : List.copyOf(streams.values())) {
         stream.end(Status.UNAVAILABLE.withDescription("the control plane is stopping"));
@@ -155,16 +143,11 @@ public final class XdsServer implements AutoCloseable {
     });
     thread.shutdown();
     try {
-      // The thread first: once it has said goodbye, nothing writes any more and the event loop may
-      // go.
       if (!thread.awaitTermination(GOODBYE_MILLIS, TimeUnit.MILLISECONDS)) {
         thread.shutdownNow();
       }
-      if (!server.awaitTermination(GOODBYE_MILLIS, TimeUnit.MILLISECONDS)) {
-        server.shutdownNow();
-      }
     } catch (InterruptedException e) {
-      server.shutdownNow();
+      thread.shutdownNow();
       Thread.currentThread().interrupt();
     }
   }
@@ -185,7 +168,7 @@ public final class XdsServer implements AutoCloseable {
     try {
       thread.execute(work);
     } catch (RejectedExecutionException e) {
-      if (!server.isShutdown()) {
+      if (!thread.isShutdown()) {
         throw e;
       }
       // After close all streams are ended, and what clients still say has no meaning.
@@ -222,7 +205,7 @@ public final class XdsServer implements AutoCloseable {
         StreamObserver<DeltaDiscoveryResponse> responses) {
       var out = (ServerCallStreamObserver<DeltaDiscoveryResponse>) responses;
       out.disableAutoRequest();
-      Stream stream = new Stream(out, PEER.get());
+      Stream stream = new Stream(out, PEER.get(), Admission.caller());
       out.setOnCancelHandler(() -> hand(() -> stream.gone("cancelled")));
       hand(stream::begin);
       return new StreamObserver<>() {
@@ -247,7 +230,9 @@ public final class XdsServer implements AutoCloseable {
   /** One node's stream; belongs to the xds thread. */
   private final class Stream {
     private final ServerCallStreamObserver<DeltaDiscoveryResponse> out;
+    private final @Nullable SocketAddress peer;
     private final String address;
+    private final @Nullable Caller caller;
     private final Map<String, Subscription> types = new HashMap<>();
     private long id;
     private Instant since = Instant.EPOCH;
@@ -259,9 +244,15 @@ public final class XdsServer implements AutoCloseable {
     private long nacks;
     private String lastNack = "";
     private long ackedVersion;
+    private @Nullable ScheduledFuture<?> tokenEnd;
 
-    Stream(ServerCallStreamObserver<DeltaDiscoveryResponse> out, @Nullable SocketAddress peer) {
+    Stream(
+        ServerCallStreamObserver<DeltaDiscoveryResponse> out,
+        @Nullable SocketAddress peer,
+        @Nullable Caller caller) {
       this.out = out;
+      this.peer = peer;
+      this.caller = caller;
       this.address =
           peer instanceof InetSocketAddress inet
               ? inet.getAddress().getHostAddress() + ":" + inet.getPort()
@@ -276,7 +267,35 @@ public final class XdsServer implements AutoCloseable {
       since = clock.instant();
       id = ++nextStream;
       streams.put(id, this);
+      if (caller != null) {
+        endWithToken(caller);
+      }
       out.request(1);
+    }
+
+    /** Whoever has a newer token comes back with it at once, and names what it has. */
+    private void endWithToken(Caller of) {
+      if (over) {
+        return;
+      }
+      long left = Duration.between(clock.instant(), of.until()).toMillis();
+      if (left <= 0) {
+        refuse(
+            new Refusal(
+                Refusal.Cause.TOKEN_RAN_OUT, "token: expired while the stream was open; renew it"));
+        return;
+      }
+      // Clocks are set, so it is asked again then.
+      tokenEnd =
+          loops.schedule(
+              () -> hand(() -> guarded(() -> endWithToken(of))),
+              Math.min(left + 1, LONGEST_WAIT_MILLIS),
+              TimeUnit.MILLISECONDS);
+    }
+
+    private void refuse(Refusal refusal) {
+      refusals.refused(refusal, caller == null ? "" : caller.label(), "", peer);
+      end(refusal.status());
     }
 
     void take(DeltaDiscoveryRequest request) {
@@ -291,7 +310,18 @@ public final class XdsServer implements AutoCloseable {
                 .getMetadata()
                 .getFieldsOrDefault("NODE_NAME", Value.getDefaultInstance())
                 .getStringValue();
-        node = shortened(name.isEmpty() ? nodeId : name);
+        String proven = caller == null ? "" : caller.node();
+        if (!proven.isEmpty() && !name.isEmpty() && !name.equals(proven)) {
+          refuse(
+              new Refusal(
+                  Refusal.Cause.OTHER_NODE,
+                  "says that it is node "
+                      + shortened(name)
+                      + ", but its token is bound to "
+                      + proven));
+          return;
+        }
+        node = proven.isEmpty() ? shortened(name.isEmpty() ? nodeId : name) : proven;
         clients.arrived(node);
         log.info("node connected", "node", node, "address", address);
       }
@@ -414,6 +444,10 @@ public final class XdsServer implements AutoCloseable {
       }
       over = true;
       streams.remove(id);
+      ScheduledFuture<?> timer = tokenEnd;
+      if (timer != null) {
+        timer.cancel(false);
+      }
       if (begun) {
         since = clock.instant();
         clients.went(id, status(false));
@@ -429,7 +463,15 @@ public final class XdsServer implements AutoCloseable {
 
     private ClientStatus status(boolean connected) {
       return new ClientStatus(
-          node, nodeId, address, connected, ackedVersion, nacks, lastNack, since);
+          node,
+          nodeId,
+          address,
+          caller == null ? null : caller.until(),
+          connected,
+          ackedVersion,
+          nacks,
+          lastNack,
+          since);
     }
   }
 }

@@ -16,6 +16,10 @@ import dev.weir.api.model.WorkloadKind;
 import dev.weir.api.proto.ca.IstioCertificateRequest;
 import dev.weir.api.proto.ca.IstioCertificateServiceGrpc;
 import dev.weir.control.log.Log;
+import dev.weir.control.port.Connections;
+import dev.weir.control.port.Crowd;
+import dev.weir.control.port.MessageLimits;
+import dev.weir.control.port.Port;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
@@ -33,25 +37,23 @@ import java.io.IOException;
 import java.math.BigInteger;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.KeyPair;
-import java.security.KeyPairGenerator;
 import java.security.PrivateKey;
-import java.security.Signature;
 import java.security.cert.X509Certificate;
-import java.security.spec.ECGenParameterSpec;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Date;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.bouncycastle.asn1.x500.RDN;
@@ -74,7 +76,6 @@ import org.junit.jupiter.api.io.TempDir;
 final class CertificateAuthorityTest {
   private static final String FRONT = "spiffe://cluster.local/ns/shop/sa/front";
   private static final String CART = "spiffe://cluster.local/ns/shop/sa/cart";
-  private static final String ISSUER = "https://kubernetes.default.svc.cluster.local";
   private static final Duration SOON = Duration.ofSeconds(15);
   private static final EventLoopGroup LOOPS =
       new MultiThreadIoEventLoopGroup(1, NioIoHandler.newFactory());
@@ -85,6 +86,7 @@ final class CertificateAuthorityTest {
 
   private final KeyPair cluster = pair("EC", "secp256r1");
   private final List<AutoCloseable> open = new ArrayList<>();
+  private final Map<CertificateAuthority, Port> ports = new HashMap<>();
 
   @AfterEach
   void close() throws Exception {
@@ -101,17 +103,7 @@ final class CertificateAuthorityTest {
   // ---- making what a caller has
 
   private static KeyPair pair(String kind, Object parameter) {
-    try {
-      KeyPairGenerator generator = KeyPairGenerator.getInstance(kind);
-      if (parameter instanceof String curve) {
-        generator.initialize(new ECGenParameterSpec(curve));
-      } else if (parameter instanceof Integer bits) {
-        generator.initialize(bits);
-      }
-      return generator.generateKeyPair();
-    } catch (Exception e) {
-      throw new AssertionError(e);
-    }
+    return TestTokens.pair(kind, parameter);
   }
 
   private static String csr(KeyPair asks, PrivateKey signs, String algorithm) {
@@ -132,21 +124,8 @@ final class CertificateAuthorityTest {
     return csr(fresh, fresh.getPrivate(), "SHA256withECDSA");
   }
 
-  private Json.Builder claims(String account, String node) {
-    long now = Instant.now().getEpochSecond();
-    return Json.object()
-        .with("iss", ISSUER)
-        .with("aud", List.of("istio-ca"))
-        .with("sub", "system:serviceaccount:weir-system:" + account)
-        .with("nbf", (double) now)
-        .with("exp", (double) (now + 600))
-        .with(
-            "kubernetes.io",
-            Json.object()
-                .with("namespace", "weir-system")
-                .with("node", Json.object().with("name", node).build())
-                .with("pod", Json.object().with("name", account + "-x").build())
-                .build());
+  private static Json.Builder claims(String account, String node) {
+    return TestTokens.claims(account, node);
   }
 
   private String token(Json claims) {
@@ -154,21 +133,7 @@ final class CertificateAuthorityTest {
   }
 
   private static String token(String header, Json claims, PrivateKey key) {
-    try {
-      Base64.Encoder base64 = Base64.getUrlEncoder().withoutPadding();
-      String signed =
-          base64.encodeToString(header.getBytes(StandardCharsets.UTF_8))
-              + "."
-              + base64.encodeToString(claims.toJson().getBytes(StandardCharsets.UTF_8));
-      Signature signature =
-          Signature.getInstance(
-              key.getAlgorithm().equals("RSA") ? "SHA256withRSA" : "SHA256withECDSAinP1363Format");
-      signature.initSign(key);
-      signature.update(signed.getBytes(StandardCharsets.US_ASCII));
-      return signed + "." + base64.encodeToString(signature.sign());
-    } catch (Exception e) {
-      throw new AssertionError(e);
-    }
+    return TestTokens.token(header, claims, key);
   }
 
   private String agentOf(String node) {
@@ -180,24 +145,43 @@ final class CertificateAuthorityTest {
   private CertificateAuthority start(AuthorityFiles files) throws IOException {
     Files.writeString(
         folder.resolve("keys.pem"), Pem.text("PUBLIC KEY", cluster.getPublic().getEncoded()));
+    Log log = new Log(System.err, InstantSource.system(), "ca");
+    Connections connections = new Connections(Crowd.STANDARD, InstantSource.system(), log);
     CertificateAuthority authority =
         CertificateAuthority.open(
             new CaOptions(
-                new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
                 files,
                 Duration.ofHours(24),
                 List.of("127.0.0.1", "::1", "localhost"),
                 folder.resolve("keys.pem"),
-                ISSUER,
+                TestTokens.ISSUER,
                 "istio-ca",
                 Set.of("weir-system/weir-agent"),
                 "cluster.local"),
-            LOOPS,
+            connections,
             InstantSource.system(),
-            new Log(System.err, InstantSource.system(), "ca"));
+            log);
     open.add(authority);
+    Port port =
+        Port.open(
+            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+            Port.tls(authority.serverIdentity()),
+            List.of(authority.service()),
+            new MessageLimits(
+                32 << 10,
+                Map.of(
+                    IstioCertificateServiceGrpc.SERVICE_NAME,
+                    CertificateAuthority.MOST_REQUEST_BYTES)),
+            connections,
+            LOOPS);
+    open.add(port);
+    ports.put(authority, port);
     authority.follow(model());
     return authority;
+  }
+
+  private int portOf(CertificateAuthority authority) {
+    return Objects.requireNonNull(ports.get(authority)).number();
   }
 
   private CertificateAuthority start() throws IOException {
@@ -243,7 +227,7 @@ final class CertificateAuthorityTest {
       throws Exception {
     ManagedChannel channel =
         NettyChannelBuilder.forAddress(
-                new InetSocketAddress(InetAddress.getLoopbackAddress(), authority.port()))
+                new InetSocketAddress(InetAddress.getLoopbackAddress(), portOf(authority)))
             .overrideAuthority("localhost")
             .eventLoopGroup(LOOPS)
             .channelType(NioSocketChannel.class)

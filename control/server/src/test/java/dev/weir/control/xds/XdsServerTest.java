@@ -18,10 +18,16 @@ import dev.weir.api.model.ServicePort;
 import dev.weir.api.model.Tunnel;
 import dev.weir.api.model.Workload;
 import dev.weir.api.model.WorkloadKind;
+import dev.weir.api.proto.discovery.AggregatedDiscoveryServiceGrpc;
 import dev.weir.api.proto.discovery.DeltaDiscoveryResponse;
 import dev.weir.api.proto.discovery.Resource;
 import dev.weir.api.proto.workload.Address;
+import dev.weir.control.ca.Refusals;
 import dev.weir.control.log.Log;
+import dev.weir.control.port.Connections;
+import dev.weir.control.port.Crowd;
+import dev.weir.control.port.MessageLimits;
+import dev.weir.control.port.Port;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
@@ -48,6 +54,10 @@ final class XdsServerTest {
   private final EventLoopGroup loops =
       new MultiThreadIoEventLoopGroup(1, NioIoHandler.newFactory());
   private final List<AutoCloseable> open = new ArrayList<>();
+
+  /** The newest first. */
+  private final List<Port> ports = new ArrayList<>();
+
   private XdsServer server;
 
   XdsServerTest() throws IOException {
@@ -57,11 +67,21 @@ final class XdsServerTest {
   private XdsServer start() throws IOException {
     XdsServer xds =
         XdsServer.of(
-            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
             loops,
+            new Refusals("node refused", InstantSource.system(), log),
             InstantSource.system(),
             log);
-    xds.listen();
+    Connections connections = new Connections(Crowd.STANDARD, InstantSource.system(), log);
+    ports.addFirst(
+        Port.open(
+            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+            null,
+            List.of(xds.service(connections.admittingAll())),
+            new MessageLimits(
+                8 << 10,
+                Map.of(AggregatedDiscoveryServiceGrpc.SERVICE_NAME, XdsServer.MOST_REQUEST_BYTES)),
+            connections,
+            loops));
     return xds;
   }
 
@@ -76,11 +96,12 @@ final class XdsServerTest {
       each.close();
     }
     server.close();
+    ports.forEach(Port::close);
     loops.shutdownGracefully(0, 1, java.util.concurrent.TimeUnit.SECONDS).sync();
   }
 
   private AdsClient client() {
-    AdsClient client = new AdsClient(server.port());
+    AdsClient client = new AdsClient(ports.getFirst().number());
     open.add(client);
     return client;
   }
