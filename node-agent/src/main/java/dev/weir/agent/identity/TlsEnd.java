@@ -208,17 +208,19 @@ public final class TlsEnd {
   }
 
   /**
-   * Takes all of it.
+   * Takes the next so many bytes.
    *
    * @param out gets the records; has room for {@link #encrypted}
    */
-  public void encrypt(ByteBuf plain, ByteBuf out) throws TlsFailure {
+  public void encrypt(ByteBuf plain, int bytes, ByteBuf out) throws TlsFailure {
+    int end = plain.readerIndex() + bytes;
     int room = out.writableBytes();
     SSL.bioSetByteBuffer(bio, out.memoryAddress() + out.writerIndex(), room, true);
     try {
-      while (plain.isReadable()) {
+      while (plain.readerIndex() < end) {
         int written =
-            SSL.writeToSSL(ssl, plain.memoryAddress() + plain.readerIndex(), plain.readableBytes());
+            SSL.writeToSSL(
+                ssl, plain.memoryAddress() + plain.readerIndex(), end - plain.readerIndex());
         if (written <= 0) {
           throw failure();
         }

@@ -14,6 +14,9 @@ sealed interface End permits SocketEnd, StreamEnd {
    */
   boolean write(ByteBuf bytes);
 
+  /** How many bytes a buffer of so many should have before the first that is written to it. */
+  int headroom(int bytes);
+
   /** The other end has read all there was for now: what is written should leave. */
   void flush();
 

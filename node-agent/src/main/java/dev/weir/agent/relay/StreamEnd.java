@@ -105,6 +105,16 @@ final class StreamEnd implements End, TunnelStream.Events {
     return true;
   }
 
+  /** All that comes from the other end is in memory that nobody else has. */
+  void ownsWhatIsWritten() {
+    stream.ownsWhatIsWritten();
+  }
+
+  @Override
+  public int headroom(int bytes) {
+    return bytes > TunnelStream.LONG ? TunnelStream.HEADROOM : 0;
+  }
+
   @Override
   public void writable() {
     peer().reading(true);

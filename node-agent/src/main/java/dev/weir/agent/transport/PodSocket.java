@@ -19,6 +19,7 @@ import java.util.ArrayDeque;
 import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -411,6 +412,17 @@ public final class PodSocket implements Watch.Ready {
         rest = new ArrayDeque<>(8);
       }
       rest.add(piece);
+    }
+  }
+
+  /**
+   * What waits first goes into another buffer, where that is to be had.
+   *
+   * @param other takes the bytes and gives the same ones back
+   */
+  public void moveFirst(UnaryOperator<ByteBuf> other) {
+    if (first instanceof ByteBuf bytes) {
+      first = other.apply(bytes);
     }
   }
 

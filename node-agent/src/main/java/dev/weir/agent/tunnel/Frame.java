@@ -67,6 +67,15 @@ final class Frame {
     head(to, length, DATA, end ? END_STREAM : 0, stream);
   }
 
+  /** Before what is next to be read, which is its payload; reading begins with the head then. */
+  static void dataHeadBefore(ByteBuf payload, int stream, int length, boolean end) {
+    int begins = payload.readerIndex() - HEAD;
+    int ends = payload.writerIndex();
+    payload.readerIndex(begins).writerIndex(begins);
+    dataHead(payload, stream, length, end);
+    payload.writerIndex(ends);
+  }
+
   static void resetStream(ByteBuf to, int stream, ErrorCode code) {
     head(to, 4, RST_STREAM, 0, stream).writeInt(code.number());
   }

@@ -20,6 +20,12 @@ interface Line {
    */
   ByteBuf room(int bytes);
 
+  /**
+   * Puts the next so many bytes of a buffer there, without another copy of them; the buffer stays
+   * the caller's.
+   */
+  void write(ByteBuf bytes, int count);
+
   /** Sends what was put there. */
   void flush();
 

@@ -144,6 +144,16 @@ final class SecureLine implements Line {
   }
 
   @Override
+  public void write(ByteBuf bytes, int count) {
+    int end = bytes.readerIndex() + count;
+    seal();
+    if (!closed) {
+      encrypt(bytes, count);
+    }
+    bytes.readerIndex(end);
+  }
+
+  @Override
   public boolean isWritable() {
     if (!full && buffered() >= HIGH) {
       full = true;
@@ -177,15 +187,21 @@ final class SecureLine implements Line {
       unsent.release();
       return;
     }
-    ByteBuf records = allocator.directBuffer(TlsEnd.encrypted(unsent.readableBytes()));
     try {
-      tls.encrypt(unsent, records);
+      encrypt(unsent, unsent.readableBytes());
+    } finally {
+      unsent.release();
+    }
+  }
+
+  private void encrypt(ByteBuf bytes, int count) {
+    ByteBuf records = allocator.directBuffer(TlsEnd.encrypted(count));
+    try {
+      tls.encrypt(bytes, count, records);
     } catch (TlsFailure e) {
       records.release();
       failed(e);
       return;
-    } finally {
-      unsent.release();
     }
     given += records.readableBytes();
     carrier.write(records);

@@ -78,6 +78,9 @@ final class TunnelSession {
   // A frame's head and payload fill one TLS record: 16384 bytes.
   private static final int PAYLOAD = 16_384 - Frame.HEAD;
 
+  // Four full records with their frame's head: others of the tunnel wait for no more than that.
+  private static final int LONGEST_PAYLOAD = 4 * 16_384 - Frame.HEAD;
+
   // The peer's SETTINGS are usually not here when the first streams are wanted.
   private static final int STREAMS_BEFORE_SETTINGS = 100;
   private static final int SETTINGS = 4;
@@ -108,6 +111,10 @@ final class TunnelSession {
   private int receiveWindow;
   private int uncredited;
   private int peerStreamWindow = Frame.DEFAULT_WINDOW;
+
+  /** Of a frame that leaves in one piece. */
+  private int longestPayload = PAYLOAD;
+
   private long peerStreams = STREAMS_BEFORE_SETTINGS;
   private boolean peerGreeted;
   private boolean acknowledged;
@@ -469,7 +476,13 @@ final class TunnelSession {
       if (!stream.canSend()) {
         continue;
       }
-      sendData(stream, Math.min(Math.min(stream.sendable(), sendWindow), PAYLOAD));
+      int most = Math.min(stream.sendable(), sendWindow);
+      int whole = stream.inOnePiece(Math.min(most, longestPayload));
+      if (whole > 0) {
+        sendWhole(stream, whole);
+      } else {
+        sendData(stream, Math.min(most, PAYLOAD));
+      }
       if (stream.canSend()) {
         link(stream);
       }
@@ -481,8 +494,22 @@ final class TunnelSession {
   private void sendData(TunnelStream stream, int bytes) {
     boolean last = stream.endsAfter(bytes);
     ByteBuf frame = line().room(Frame.HEAD + bytes);
+    if (ended) {
+      // With the line, which gave back what waited.
+      return;
+    }
     Frame.dataHead(frame, stream.id(), bytes, last);
     stream.take(frame, bytes);
+    sendWindow -= bytes;
+    dirty = true;
+    if (last) {
+      stream.outputEnded();
+    }
+  }
+
+  private void sendWhole(TunnelStream stream, int bytes) {
+    boolean last = stream.endsAfter(bytes);
+    stream.sendFrom(line(), bytes, last);
     sendWindow -= bytes;
     dirty = true;
     if (last) {
@@ -967,10 +994,10 @@ final class TunnelSession {
           newStreamWindow = (int) value;
         }
         case Frame.MAX_FRAME_SIZE -> {
-          // Our frames never exceed the least that is allowed here.
           if (value < Frame.DEFAULT_FRAME_SIZE || value > Frame.LARGEST_FRAME_SIZE) {
             throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE " + value);
           }
+          longestPayload = (int) Math.min(value, LONGEST_PAYLOAD);
         }
         default -> {
           // RFC 9113 section 6.5.2: unknown settings are ignored. MAX_HEADER_LIST_SIZE is advice,

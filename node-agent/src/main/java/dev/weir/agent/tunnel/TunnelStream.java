@@ -35,6 +35,12 @@ public final class TunnelStream {
     void writable();
   }
 
+  /** What should be free before a long piece: room for the head of a frame. */
+  public static final int HEADROOM = Frame.HEAD;
+
+  /** From here on records of its own cost less than a copy. */
+  public static final int LONG = 16 * 1024;
+
   /** Two full TLS records each way of {@link #LOW}: enough to keep a connection busy. */
   static final int HIGH = 64 * 1024;
 
@@ -75,6 +81,9 @@ public final class TunnelStream {
   private boolean inputEnded;
   private boolean closed;
   private boolean full;
+
+  /** What was read of a buffer may be written over. */
+  private boolean ownsBuffers;
 
   // The session's ring of streams that have something to send.
   @Nullable TunnelStream next;
@@ -122,6 +131,14 @@ public final class TunnelStream {
     answered = true;
     established = status / 100 == 2;
     session.respond(this, status, own);
+  }
+
+  /**
+   * What is written is in memory that nobody else has, so that what is before its first byte may be
+   * written over: a long piece with {@link #HEADROOM} there leaves from where it is.
+   */
+  public void ownsWhatIsWritten() {
+    ownsBuffers = true;
   }
 
   /** Sends bytes, which the stream now owns. After the end of output they are dropped. */
@@ -307,6 +324,38 @@ public final class TunnelStream {
     return ending && bytes == waiting;
   }
 
+  /**
+   * What of the next frame's payload is in one piece, with room for the frame's head before it.
+   *
+   * @param most that may leave
+   * @return 0 where it has to be copied into a frame
+   */
+  int inOnePiece(int most) {
+    ByteBuf head = first;
+    if (head == null || !ownsBuffers || head.readerIndex() < HEADROOM) {
+      return 0;
+    }
+    int bytes = Math.min(most, head.readableBytes());
+    return bytes < LONG ? 0 : bytes;
+  }
+
+  /** Sends so many bytes of the first piece, as {@link #inOnePiece} had it, with the head. */
+  void sendFrom(Line line, int bytes, boolean last) {
+    ByteBuf head = first;
+    if (head == null) {
+      throw new IllegalStateException("stream " + id + " has nothing to send");
+    }
+    Frame.dataHeadBefore(head, id, bytes, last);
+    line.write(head, HEADROOM + bytes);
+    if (closed) {
+      // With the line, which gave back what waited.
+      return;
+    }
+    sent(head);
+    waiting -= bytes;
+    sendWindow -= bytes;
+  }
+
   /** Puts the next so many bytes, which wait, into a frame. */
   void take(ByteBuf frame, int bytes) {
     int left = bytes;
@@ -318,16 +367,20 @@ public final class TunnelStream {
       int of = Math.min(left, head.readableBytes());
       frame.writeBytes(head, of);
       left -= of;
-      if (!head.isReadable()) {
-        head.release();
-        first = rest == null ? null : rest.poll();
-        if (rest != null && rest.isEmpty()) {
-          rest = null;
-        }
-      }
+      sent(head);
     }
     waiting -= bytes;
     sendWindow -= bytes;
+  }
+
+  private void sent(ByteBuf head) {
+    if (!head.isReadable()) {
+      head.release();
+      first = rest == null ? null : rest.poll();
+      if (rest != null && rest.isEmpty()) {
+        rest = null;
+      }
+    }
   }
 
   /** Tells the writer that there is room, once the queue has run low. */

@@ -99,7 +99,7 @@ final class HandshakesTest {
       ByteBuf plain = allocator.directBuffer(bytes.length).writeBytes(bytes);
       ByteBuf records = allocator.directBuffer(TlsEnd.encrypted(bytes.length));
       try {
-        tls.encrypt(plain, records);
+        tls.encrypt(plain, plain.readableBytes(), records);
         return Unpooled.copiedBuffer(records);
       } finally {
         plain.release();

@@ -101,6 +101,11 @@ final class ChannelLine extends ChannelInboundHandlerAdapter implements Line {
   }
 
   @Override
+  public void write(ByteBuf bytes, int count) {
+    room(count).writeBytes(bytes, count);
+  }
+
+  @Override
   public void flush() {
     ByteBuf bytes = unsent;
     unsent = null;

@@ -7,7 +7,9 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -201,6 +203,33 @@ class TunnelSessionTest {
     assertThat(bytes(wire.sent(Frame.DATA))).isEqualTo(100);
     wire.send(Wire.window(0, 100_000));
     assertThat(bytes(wire.sent(Frame.DATA))).isEqualTo(70_000 - Frame.DEFAULT_WINDOW - 100);
+  }
+
+  @Test
+  void aLongPieceWithRoomInFrontLeavesInFramesAsLongAsThePeerTakes() {
+    for (int longest : new int[] {16_384, 20_000, 1 << 20}) {
+      Wire wire = Wire.server();
+      Recording events = wire.tunnel();
+      wire.send(Wire.setting(Frame.MAX_FRAME_SIZE, longest));
+      wire.send(Wire.window(0, 1 << 20));
+      wire.send(Wire.window(1, 1 << 20));
+      byte[] bytes = new byte[120_000];
+      new Random(longest).nextBytes(bytes);
+      wire.sent();
+      events.stream().ownsWhatIsWritten();
+      wire.writeAfter(events, TunnelStream.HEADROOM, Arrays.copyOf(bytes, 100_000));
+      wire.writeAfter(events, 0, Arrays.copyOfRange(bytes, 100_000, 100_100));
+      wire.writeAfter(
+          events, TunnelStream.HEADROOM, Arrays.copyOfRange(bytes, 100_100, bytes.length));
+      ByteBuf came = Unpooled.buffer();
+      int most = 0;
+      for (Wire.Sent each : wire.sent(Frame.DATA)) {
+        most = Math.max(most, each.payload().length);
+        came.writeBytes(each.payload());
+      }
+      assertThat(came).isEqualTo(Unpooled.wrappedBuffer(bytes));
+      assertThat(most).isEqualTo(Math.min(longest, 4 * 16_384 - Frame.HEAD));
+    }
   }
 
   @Test

@@ -274,6 +274,18 @@ final class Wire implements TunnelSession.Owner {
     events.stream().write(channel.alloc().buffer(bytes).writeZero(bytes));
   }
 
+  /** Writes bytes that stand behind others in their buffer. */
+  void writeAfter(Recording events, int before, byte[] bytes) {
+    events.stream()
+        .write(
+            channel
+                .alloc()
+                .buffer(before + bytes.length)
+                .writeZero(before)
+                .writeBytes(bytes)
+                .skipBytes(before));
+  }
+
   void expectGoAway(ErrorCode code) {
     Sent goAway = sent(Frame.GOAWAY).getLast();
     assertThat(goAway.code()).isEqualTo(code);
