@@ -142,7 +142,9 @@ final class RotationIT {
       assertThat(WeirCommand.run("status", "--name", lab.name()).out())
           .contains("no-identity")
           .doesNotContain(": CRL ");
-      assertThat(lab.metrics("node-2")).contains("weir_cert_revoked 2");
+      Waiting.until(
+          "the other node to have read the list as well",
+          () -> lab.metrics("node-2").contains("weir_cert_revoked 2"));
       // Whoever reads the list first ends the tunnel.
       assertThat(lab.metrics("node-1") + lab.metrics("node-2"))
           .containsPattern("weir_tunnels_revoked_total [1-9]");
