@@ -366,7 +366,7 @@ public final class Relays implements PodListener {
     if (relays == null) {
       return List.of();
     }
-    return relays.listeners().stream().map(PodPort::localAddress).toList();
+    return relays.listeners().stream().filter(PodPort::isOpen).map(PodPort::localAddress).toList();
   }
 
   private void outbound(PodRelays pod, PodSocket accepted, EventLoop loop) {

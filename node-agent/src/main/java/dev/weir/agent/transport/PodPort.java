@@ -7,7 +7,9 @@ import io.netty.channel.unix.Socket;
 import io.netty.util.concurrent.Future;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /** A port in a pod's network namespace where connections are accepted. Owned by its event loop. */
 public final class PodPort implements Watch.Ready {
@@ -36,6 +38,7 @@ public final class PodPort implements Watch.Ready {
   private final byte[] peer = new byte[25];
 
   private boolean paused;
+  private volatile @Nullable InetSocketAddress bound;
   private volatile boolean closed;
 
   PodPort(Socket socket, Transport transport, EventLoop loop, Arrivals arrivals) {
@@ -47,12 +50,18 @@ public final class PodPort implements Watch.Ready {
   }
 
   void begin() {
+    bound = socket.localAddress();
     watch.begin(loop);
   }
 
-  /** Any thread. */
+  /** Where it listens, or did. Any thread. */
   public InetSocketAddress localAddress() {
-    return socket.localAddress();
+    return Objects.requireNonNull(bound, "it has begun");
+  }
+
+  /** Any thread. */
+  public boolean isOpen() {
+    return !closed;
   }
 
   private void accept() {

@@ -660,7 +660,10 @@ final class PodSocketTest {
       together[i].close();
     }
     InetSocketAddress at = port.localAddress();
+    assertThat(port.isOpen()).isTrue();
     port.close().get(PATIENCE_MILLIS, TimeUnit.MILLISECONDS);
+    assertThat(port.isOpen()).isFalse();
+    assertThat(port.localAddress()).as("who asks for status may come late").isEqualTo(at);
     try (SocketChannel late = program()) {
       assertThat(connects(late, at)).isFalse();
     }
