@@ -31,7 +31,6 @@ import io.netty.handler.codec.http2.Http2StreamChannelBootstrap;
 import io.netty.util.ReferenceCountUtil;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.zip.CRC32;
 import org.jspecify.annotations.Nullable;
@@ -185,7 +184,7 @@ class InteropTest {
     }
   }
 
-  private static class Owner implements TunnelSession.Owner {
+  private static class Owner implements AnyOwner {
     final CompletableFuture<TunnelSession> ready = new CompletableFuture<>();
     final CompletableFuture<TunnelStream> opened = new CompletableFuture<>();
     final CompletableFuture<Reset> reset = new CompletableFuture<>();
@@ -205,30 +204,6 @@ class InteropTest {
 
     @Override
     public void refused(int status, String cause) {}
-
-    @Override
-    public void freed(TunnelSession session) {}
-
-    @Override
-    public void inTurn(Executor loop, Runnable work) {
-      loop.execute(work);
-    }
-
-    @Override
-    public boolean isTurnOver() {
-      return false;
-    }
-
-    @Override
-    public long waitingBelow() {
-      return 0;
-    }
-
-    @Override
-    public void streamBegan() {}
-
-    @Override
-    public void streamEnded() {}
 
     @Override
     public void draining(String cause) {}

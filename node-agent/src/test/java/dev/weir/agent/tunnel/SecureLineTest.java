@@ -19,7 +19,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
-import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -41,7 +40,7 @@ final class SecureLineTest {
   }
 
   /** One end: what carries it, whoever wants the handshake, and the session after it. */
-  private final class End implements Carrier, SecureLine.Owner, TunnelSession.Owner {
+  private final class End implements Carrier, SecureLine.Owner, AnyOwner {
     final ArrayDeque<ByteBuf> sent = new ArrayDeque<>();
     final TunnelSession session;
     final List<String> told = new ArrayList<>();
@@ -187,9 +186,6 @@ final class SecureLineTest {
     public void refused(int status, String cause) {}
 
     @Override
-    public void freed(TunnelSession freed) {}
-
-    @Override
     public void draining(String cause) {
       told.add(cause);
     }
@@ -198,27 +194,6 @@ final class SecureLineTest {
     public void abused(Abuse abuse) {
       told.add("abused " + abuse);
     }
-
-    @Override
-    public void inTurn(Executor loop, Runnable work) {
-      loop.execute(work);
-    }
-
-    @Override
-    public boolean isTurnOver() {
-      return false;
-    }
-
-    @Override
-    public long waitingBelow() {
-      return 0;
-    }
-
-    @Override
-    public void streamBegan() {}
-
-    @Override
-    public void streamEnded() {}
 
     @Override
     public void closed(ErrorCode code, String cause) {

@@ -14,11 +14,10 @@ import io.netty.handler.codec.http2.Http2Headers;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 
 /** A session on an embedded channel, and its peer by hand, frame by frame. */
-final class Wire implements TunnelSession.Owner {
+final class Wire implements AnyOwner {
   /** A frame that the session wrote. */
   record Sent(int type, int flags, int stream, byte[] payload) {
     int number() {
@@ -318,33 +317,9 @@ final class Wire implements TunnelSession.Owner {
   }
 
   @Override
-  public void freed(TunnelSession freed) {}
-
-  @Override
   public void draining(String cause) {
     told.add("draining " + cause);
   }
-
-  @Override
-  public void inTurn(Executor loop, Runnable work) {
-    loop.execute(work);
-  }
-
-  @Override
-  public boolean isTurnOver() {
-    return false;
-  }
-
-  @Override
-  public long waitingBelow() {
-    return 0;
-  }
-
-  @Override
-  public void streamBegan() {}
-
-  @Override
-  public void streamEnded() {}
 
   @Override
   public void abused(Abuse abuse) {
