@@ -204,7 +204,9 @@ final class RelaysTest {
       if (pods.tunnelled) {
         assertThat(pods.allowed).as("the kernel cannot encrypt").isEmpty();
       } else {
-        assertThat(pods.allowed).containsExactly("client>server:" + port);
+        // The first bytes pass before the verdict is noted.
+        await()
+            .untilAsserted(() -> assertThat(pods.allowed).containsExactly("client>server:" + port));
       }
     }
   }
