@@ -19,23 +19,34 @@ public final class Lanes {
   private final EventLoopGroup group;
   private final List<EventLoop> loops;
   private final ToIntFunction<EventLoop> load;
+  private final ToIntFunction<EventLoop> worked;
   private final LongSupplier nanoClock;
   private final AtomicInteger homes = new AtomicInteger();
 
   public Lanes(EventLoopGroup group, Fairness fairness) {
-    this(group, loop -> fairness.turns(loop).load(), System::nanoTime);
+    this(
+        group,
+        loop -> fairness.turns(loop).load(),
+        loop -> fairness.turns(loop).worked(),
+        System::nanoTime);
   }
 
   /**
    * @param load how busy a loop is, in thousandths
+   * @param worked how much of the time it has a processor, in thousandths
    */
-  Lanes(EventLoopGroup group, ToIntFunction<EventLoop> load, LongSupplier nanoClock) {
+  Lanes(
+      EventLoopGroup group,
+      ToIntFunction<EventLoop> load,
+      ToIntFunction<EventLoop> worked,
+      LongSupplier nanoClock) {
     List<EventLoop> all = new ArrayList<>();
     // What an EventLoopGroup is made of is declared as something wider.
     group.forEach(each -> all.add((EventLoop) each));
     this.group = group;
     this.loops = List.copyOf(all);
     this.load = load;
+    this.worked = worked;
     this.nanoClock = nanoClock;
   }
 
@@ -46,10 +57,13 @@ public final class Lanes {
   /** Where a pod that comes is at home: not where the one before it is. */
   public Home home(PodAccount account) {
     int size = Math.max(1, loops.size() / 2);
-    int first = Math.floorMod(homes.getAndIncrement() * size, loops.size());
+    int number = homes.getAndIncrement();
+    int first = Math.floorMod(number * size, loops.size());
+    // Short connections go to the first one more than to others: all are the first of some pods.
+    int foremost = number * size / loops.size();
     List<EventLoop> mine = new ArrayList<>(size);
     for (int i = 0; i < size; i++) {
-      mine.add(loops.get((first + i) % loops.size()));
+      mine.add(loops.get((first + Math.floorMod(foremost + i, size)) % loops.size()));
     }
     return new Home(this, account, mine);
   }
@@ -61,6 +75,11 @@ public final class Lanes {
   /** How busy a loop is, in thousandths. */
   int load(EventLoop loop) {
     return load.applyAsInt(loop);
+  }
+
+  /** How much of the time a loop has a processor, in thousandths. */
+  int worked(EventLoop loop) {
+    return worked.applyAsInt(loop);
   }
 
   long clock() {

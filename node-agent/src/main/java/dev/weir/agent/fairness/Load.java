@@ -47,6 +47,7 @@ final class Load {
   private boolean busy;
   private long lastBusy;
   private volatile int thousandths;
+  private volatile int workedThousandths;
   private volatile long measured;
 
   /** What a round took on average. */
@@ -79,7 +80,9 @@ final class Load {
     // What the thread did before its first round was to start.
     long worked = begun ? cpu - cpuBefore : 0;
     long average = worked / rounds;
-    int now = areLong(average, ended) ? (int) Math.min(1000, worked * 1000 / window) : 0;
+    int all = (int) Math.min(1000, worked * 1000 / window);
+    int now = areLong(average, ended) ? all : 0;
+    workedThousandths = all;
     begun = true;
     cpuBefore = cpu;
     rounds = 0;
@@ -112,6 +115,11 @@ final class Load {
 
   boolean isBusy() {
     return busy;
+  }
+
+  /** The part of the time that the thread had a processor, however long its rounds. Any thread. */
+  int workedThousandths(long now) {
+    return now - measured > STALE_NANOS ? 0 : workedThousandths;
   }
 
   /** Any thread. */

@@ -75,6 +75,16 @@ public final class PodAccount {
     connections.decrementAndGet();
   }
 
+  /** How many there are. */
+  int connections() {
+    return connections.get();
+  }
+
+  /** How many have begun, ever. */
+  long opened() {
+    return opened.sum();
+  }
+
   /** Whether the pod may have one more stream in a tunnel; null if so. */
   public @Nullable Refusal stream() {
     return streams.get() >= fairness.limits().streams() ? shed(Refusal.OVERLOAD_STREAMS) : null;

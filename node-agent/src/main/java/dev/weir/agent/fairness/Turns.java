@@ -158,6 +158,11 @@ final class Turns {
     return load.thousandths(nanoClock.getAsLong());
   }
 
+  /** How much of the time the loop's thread has a processor, in thousandths. Any thread. */
+  int worked() {
+    return load.workedThousandths(nanoClock.getAsLong());
+  }
+
   /** How long whatever begins now has waited at least, while others of the round had theirs. */
   long waitedInRound() {
     return since - roundBegan;

@@ -1,18 +1,18 @@
 package dev.weir.agent.relay;
 
-import dev.weir.agent.fairness.Home;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.transport.PodPort;
 import dev.weir.agent.transport.PodSocket;
 import io.netty.channel.EventLoop;
 import java.io.IOException;
+import java.util.function.Supplier;
 
 /**
  * Takes connections from in-pod ports and hands each to a loop where the pod is at home, whichever
  * loop a port itself is on.
  */
 final class Acceptor implements PodPort.Arrivals {
-  private final Home home;
+  private final Supplier<EventLoop> next;
   private final Opening opening;
   private final String where;
   private final Log log;
@@ -23,10 +23,11 @@ final class Acceptor implements PodPort.Arrivals {
   }
 
   /**
+   * @param next where what comes next goes
    * @param where for the log
    */
-  Acceptor(Home home, Opening opening, String where, Log log) {
-    this.home = home;
+  Acceptor(Supplier<EventLoop> next, Opening opening, String where, Log log) {
+    this.next = next;
     this.opening = opening;
     this.where = where;
     this.log = log;
@@ -34,7 +35,7 @@ final class Acceptor implements PodPort.Arrivals {
 
   @Override
   public void arrived(PodSocket socket) {
-    EventLoop loop = home.next();
+    EventLoop loop = next.get();
     if (loop.inEventLoop()) {
       opening.accepted(socket, loop);
     } else {

@@ -156,13 +156,13 @@ public final class Relays implements PodListener {
     try {
       Acceptor outbound =
           new Acceptor(
-              relays.home(),
+              relays.home()::next,
               (c, loop) -> inTurn(relays, c, loop, () -> outbound(relays, c, loop)),
               where(pod, Ports.OUTBOUND),
               log);
       Acceptor inbound =
           new Acceptor(
-              relays.home(),
+              relays.home()::next,
               (c, loop) -> inTurn(relays, c, loop, () -> inbound(relays, c, loop)),
               where(pod, Ports.INBOUND),
               log);
@@ -184,7 +184,7 @@ public final class Relays implements PodListener {
               Ports.HBONE,
               false,
               new Acceptor(
-                  relays.home(),
+                  relays.home()::nextTunnel,
                   (c, loop) ->
                       inTurn(
                           relays,

@@ -48,6 +48,7 @@ class LoadTest {
     run(1000 * MILLI, Load.LONG_NANOS / 2, 0);
     assertThat(load.thousandths(now)).isZero();
     assertThat(changes).isEmpty();
+    assertThat(load.workedThousandths(now)).as("though it worked all the time").isEqualTo(1000);
   }
 
   @Test
