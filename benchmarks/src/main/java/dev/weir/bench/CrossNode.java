@@ -44,6 +44,8 @@ final class CrossNode {
   private static final Metric FLAT = new Metric("connections-over-60-s", "1/s");
   private static final Metric FLAT_RATIO = new Metric("connections-last-to-first-10-s", "x");
   private static final Metric FIRST_LIFE = new Metric("connections-first-3-s", "1/s");
+  private static final Metric FIRST_IN_CHARGE =
+      new Metric("connections-first-3-s-after-upgrade", "1/s");
   private static final Metric BUSY_CLIENT = new Metric("rss-one-tunnel-busy-client-side", "MiB");
   private static final Metric BUSY_SERVER = new Metric("rss-one-tunnel-busy-server-side", "MiB");
   private static final Metric HELD_CLIENT = new Metric("held-connection-client-side", "KiB");
@@ -57,6 +59,7 @@ final class CrossNode {
   private final List<Way> ways;
   private final List<Way> compared;
   private final Samples samples;
+  private final LabWay tunnel;
   private final List<String> gaps = new ArrayList<>();
 
   /**
@@ -79,7 +82,7 @@ final class CrossNode {
     this.progress = progress;
     Status status = Status.read(weir);
     Way none = new LabWay(weir, "no mesh", "plain-client", status.ip("plain-server"), "none");
-    Way tunnel =
+    this.tunnel =
         new LabWay(weir, "Weir mTLS", "weir-client", status.ip("weir-server"), Paths.BETWEEN_NODES);
     Way joined =
         new LabWay(
@@ -135,6 +138,9 @@ final class CrossNode {
             "first seconds of a life %d of %d: %s".formatted(round, fewer, way.title()));
         firstLife(way);
       }
+      progress.accept(
+          "first seconds after an upgrade %d of %d: %s".formatted(round, fewer, tunnel.title()));
+      firstInCharge();
     }
     for (Way way : compared) {
       progress.accept("held connections: " + way.title());
@@ -231,6 +237,15 @@ final class CrossNode {
     Json done = connect(way, seconds(FIRST_LIFE_SECONDS));
     passage.assertOnly();
     samples.add(FIRST_LIFE, way.title(), done.get("perSecond").number());
+  }
+
+  /** Of agents that have taken over from others, which served until then. */
+  private void firstInCharge() throws IOException {
+    tunnel.upgrade();
+    Way.Passage passage = tunnel.passageOfNewProxies();
+    Json done = connect(tunnel, seconds(FIRST_LIFE_SECONDS));
+    passage.assertOnly();
+    samples.add(FIRST_IN_CHARGE, tunnel.title(), done.get("perSecond").number());
   }
 
   /** Of proxies that have just been restarted, so that nothing measured before is counted. */

@@ -30,9 +30,20 @@ record LabWay(Weir weir, String title, String pod, String host, String path) imp
 
   @Override
   public void restart() throws IOException {
-    Background.both(
-        () -> weir.run("lab", "agent", "node-1", "restart", "--name", weir.lab()),
-        () -> weir.run("lab", "agent", "node-2", "restart", "--name", weir.lab()));
+    Background.both(() -> agent("node-1", "restart"), () -> agent("node-2", "restart"));
+  }
+
+  /**
+   * Has every agent replaced by one that takes over from it: one after the other, as in a rollout.
+   */
+  void upgrade() throws IOException {
+    for (String node : List.of("node-1", "node-2")) {
+      String _ = agent(node, "upgrade");
+    }
+  }
+
+  private String agent(String node, String action) throws IOException {
+    return weir.run("lab", "agent", node, action, "--name", weir.lab());
   }
 
   @Override

@@ -23,8 +23,8 @@ public final class Main {
                        agent's CPU; interleaved, medians with their spread over at least 5 rounds
           cross-node   two pods on two nodes with no mesh, by mutual TLS, the same with the in-pod hops joined,
                        and through a pair of Envoys that do the same: RTT, throughput, connections/s warm, in
-                       the first 3 s of a life and over a minute (not with --quick), CPU per GB, connection
-                       and handshake, memory; at least 5 rounds, 3 with --quick
+                       the first 3 s of a life, those after an upgrade, and over a minute (not with --quick),
+                       CPU per GB, connection and handshake, memory; at least 5 rounds, 3 with --quick
           fairness     a pod's RTT to another node alone, beside a bandwidth hog, beside a connection flood and
                        beside slow readers on its node; the same outside the mesh; rounds as cross-node's
           memory       one agent with nothing to do: from its start until it is ready, resident memory with 2
