@@ -32,6 +32,7 @@ import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.Transport;
 import dev.weir.agent.tunnel.Tunnels;
 import dev.weir.ffi.Kernel;
+import dev.weir.ffi.KernelException;
 import dev.weir.ffi.Scheduling;
 import dev.weir.ffi.Threads;
 import io.netty.buffer.ByteBufAllocator;
@@ -51,6 +52,7 @@ import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 
@@ -98,6 +100,7 @@ final class Agent implements AutoCloseable {
   private final Admin admin;
   private final XdsClient xds;
   private final Wallet wallet;
+  private final Supplier<Practice> practising;
 
   /** What has started, last first. */
   private final Deque<AutoCloseable> started = new ArrayDeque<>();
@@ -194,6 +197,8 @@ final class Agent implements AutoCloseable {
               telemetry,
               Tuning.standard(ByteBufAllocator.DEFAULT, kernel.sockets(), capture.joinedSockets()),
               logs.room("relay"));
+      this.practising =
+          () -> new Practice(kernel, loops, sockets, options.limits(), options.nearMicros(), logs);
       PodDns dns =
           new PodDns(
               xds,
@@ -479,6 +484,7 @@ final class Agent implements AutoCloseable {
     }
     long preparedNanos = System.nanoTime();
     awaitCertificates();
+    practise();
     while (!draining && !accepts()) {
       LockSupport.parkNanos(ACCEPT_AGAIN_NANOS);
     }
@@ -538,6 +544,28 @@ final class Agent implements AutoCloseable {
           podsWithoutCertificate());
     }
     awaitsCertificates = false;
+  }
+
+  /** While a former agent serves, there is time to become quick. */
+  private void practise() {
+    if (accepting || options.practice().isZero()) {
+      return;
+    }
+    long began = System.nanoTime();
+    try (Practice practice = practising.get()) {
+      practice.play(() -> {
+        acceptIfAlone();
+        return !draining && !accepting && System.nanoTime() - began < options.practice().toNanos();
+      });
+      log.info(
+          "practised",
+          "calls",
+          practice.answered(),
+          "ms",
+          TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began));
+    } catch (KernelException | IllegalStateException e) {
+      log.warn("cannot practise: the first seconds will be slow", "reason", message(e));
+    }
   }
 
   private Capture.ChargeListener charge() {

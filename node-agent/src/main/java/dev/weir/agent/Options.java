@@ -31,6 +31,7 @@ import org.jspecify.annotations.Nullable;
  * @param identity where certificates come from; null for nowhere
  * @param drain how long open connections may go on after SIGTERM where a successor serves
  * @param drainAlone the same where none does
+ * @param practice how long at most it calls itself before it takes over from another agent
  * @param nearMicros a tunnel within this time there and back is not paced; 0 for none
  * @param limits what a pod may have, and all of them together
  * @param selfTestOnly try out the kernel and the rooms on throwaway namespaces, then end
@@ -52,6 +53,7 @@ record Options(
     @Nullable IdentityOptions identity,
     Duration drain,
     Duration drainAlone,
+    Duration practice,
     int nearMicros,
     Limits limits,
     boolean selfTestOnly) {
@@ -92,6 +94,8 @@ record Options(
                                  agent has taken over (default 3600). Kubernetes kills the pod after
                                  its terminationGracePeriodSeconds, whatever is said here
         --drain-alone SECONDS    the same where no other agent serves the node (default 5)
+        --practice SECONDS       how long at most it calls itself before it takes over from another agent, which serves
+                                 meanwhile, so that its code is compiled by then (default 5; 0: not at all)
         --pod-connections N      connections of one pod through the agent at once (default 20000)
         --pod-streams N          streams of one pod in tunnels at once (default 20000)
         --pod-handshakes N       TLS handshakes of one pod a second (default 2000)
@@ -142,6 +146,7 @@ record Options(
           "--log-level",
           "--drain",
           "--drain-alone",
+          "--practice",
           "--pod-connections",
           "--pod-streams",
           "--pod-handshakes",
@@ -218,6 +223,7 @@ record Options(
         identity(given),
         seconds("--drain", given.getOrDefault("--drain", "3600")),
         seconds("--drain-alone", given.getOrDefault("--drain-alone", "5")),
+        seconds("--practice", given.getOrDefault("--practice", "5")),
         number("--unpaced-within", given.getOrDefault("--unpaced-within", "2000"), 0, 1_000_000),
         limits(given),
         selfTestOnly);
@@ -242,6 +248,7 @@ record Options(
         identity,
         drain,
         drainAlone,
+        practice,
         nearMicros,
         limits,
         selfTestOnly);

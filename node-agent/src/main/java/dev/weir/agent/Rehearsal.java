@@ -4,25 +4,18 @@ import dev.weir.agent.admin.AdminOptions;
 import dev.weir.agent.capture.CaptureException;
 import dev.weir.agent.capture.Enroller.PodName;
 import dev.weir.agent.capture.Joining;
-import dev.weir.agent.config.MeshView;
 import dev.weir.agent.log.Log;
 import dev.weir.agent.log.Logs;
 import dev.weir.api.json.Json;
 import dev.weir.api.model.FastPath;
-import dev.weir.api.model.Locality;
-import dev.weir.api.model.OnAgentLoss;
 import dev.weir.api.model.PodSettings;
 import dev.weir.api.model.Tunnel;
-import dev.weir.api.model.Workload;
-import dev.weir.api.model.WorkloadKind;
 import dev.weir.ffi.Fd;
 import dev.weir.ffi.Kernel;
-import dev.weir.ffi.Netlink;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.net.StandardProtocolFamily;
 import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
@@ -33,11 +26,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
-import java.util.function.Supplier;
 
 /**
  * A whole agent on a cgroup, a bpffs folder and namespaces of its own that are gone afterwards:
@@ -47,29 +38,14 @@ import java.util.function.Supplier;
  */
 final class Rehearsal {
   private static final Path BPFFS = Path.of("/sys/fs/bpf");
-  private static final String NAMESPACE = "self-test";
   private static final Duration AT_MOST = Duration.ofSeconds(15);
   private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
-  private static final InetAddress CLIENT = InetAddress.ofLiteral("198.18.0.1");
-  private static final InetAddress SERVER = InetAddress.ofLiteral("198.18.0.2");
 
   // Enough for the relay to be more than a class that was looked at once.
   private static final int CONNECTIONS = 50;
 
   // What they run is the hottest code of an agent, and its profile goes into the cache too.
   private static final int TUNNELLED_CONNECTIONS = 400;
-
-  private static final PodSettings TUNNELLED =
-      new PodSettings(
-          true,
-          FastPath.OFF,
-          OnAgentLoss.CLOSED,
-          List.of(),
-          List.of(),
-          List.of(),
-          List.of(),
-          PodSettings.DEFAULT_WEIGHT,
-          null);
 
   private final Options options;
   private final Logs logs;
@@ -115,16 +91,14 @@ final class Rehearsal {
     boolean relayed;
     boolean tunnelled;
     Joining joining;
-    try (Fd client = kernel.namespaces().newNetwork();
-        Fd server = kernel.namespaces().newNetwork()) {
-      connect(client, server);
+    try (TwoNetworks networks = new TwoNetworks(kernel)) {
       // Whom no control plane has told of nobody may call.
-      agent.assume(view(Tunnel.NONE, PodSettings.DEFAULT));
-      enrol(agent, "client", client);
-      enrol(agent, "server", server);
-      relayed = relay(client, server, CONNECTIONS);
-      agent.assume(view(Tunnel.HBONE, TUNNELLED));
-      tunnelled = isTunnelled(agent) && relay(client, server, TUNNELLED_CONNECTIONS);
+      agent.assume(TwoNetworks.view(Tunnel.NONE, PodSettings.DEFAULT));
+      enrol(agent, "client", networks, networks.client());
+      enrol(agent, "server", networks, networks.server());
+      relayed = relay(networks, CONNECTIONS);
+      agent.assume(TwoNetworks.view(Tunnel.HBONE, TwoNetworks.TUNNELLED));
+      tunnelled = isTunnelled(agent) && relay(networks, TUNNELLED_CONNECTIONS);
       for (String page : List.of("/status", "/edges", "/config_dump", "/metrics")) {
         get(agent.adminAddress(), page);
       }
@@ -163,54 +137,6 @@ final class Rehearsal {
         .build();
   }
 
-  private void connect(Fd client, Fd server) {
-    in(client, () -> kernel.netlink().addVeth("eth0", "eth0", server));
-    in(client, () -> address(CLIENT));
-    in(server, () -> address(SERVER));
-  }
-
-  private void address(InetAddress address) {
-    Netlink netlink = kernel.netlink();
-    for (Netlink.Interface each : netlink.interfaces()) {
-      if (!each.loopback()) {
-        netlink.addAddress(each.index(), address, 24);
-        netlink.setUp(each.index());
-      }
-    }
-  }
-
-  private static MeshView view(Tunnel tunnel, PodSettings settings) {
-    return MeshView.of(
-        List.of(),
-        List.of(pod("client", CLIENT, tunnel, settings), pod("server", SERVER, tunnel, settings)));
-  }
-
-  private static Workload pod(
-      String name, InetAddress address, Tunnel tunnel, PodSettings settings) {
-    return new Workload(
-        Workload.podUid(Workload.DEFAULT_CLUSTER, NAMESPACE, name),
-        NAMESPACE,
-        name,
-        List.of(address),
-        "",
-        "",
-        "",
-        Workload.DEFAULT_SERVICE_ACCOUNT,
-        Workload.DEFAULT_TRUST_DOMAIN,
-        Workload.DEFAULT_CLUSTER,
-        Locality.UNKNOWN,
-        WorkloadKind.POD,
-        name,
-        name,
-        "",
-        tunnel,
-        true,
-        false,
-        1,
-        Map.of(),
-        settings);
-  }
-
   /** Waits until both pods are to be called through tunnels alone. */
   private static boolean isTunnelled(Agent agent) {
     long deadline = System.nanoTime() + AT_MOST.toNanos();
@@ -224,14 +150,14 @@ final class Rehearsal {
     return true;
   }
 
-  private void enrol(Agent agent, String name, Fd network) {
+  private void enrol(Agent agent, String name, TwoNetworks networks, Fd network) {
     // The enroller owns what it is given; ours holds the namespace until the end.
-    Fd given = in(network, () -> kernel.namespaces().current());
+    Fd given = networks.in(network, () -> kernel.namespaces().current());
     try {
       agent
           .capture()
           .enroller()
-          .add(new PodName(name, NAMESPACE, name, "default"), given)
+          .add(new PodName(name, TwoNetworks.NAMESPACE, name, "default"), given)
           .toCompletableFuture()
           .orTimeout(AT_MOST.toSeconds(), TimeUnit.SECONDS)
           .join();
@@ -244,11 +170,11 @@ final class Rehearsal {
   }
 
   /** Connections from pod to pod, captured, relayed out and in; whether all came through. */
-  private boolean relay(Fd client, Fd server, int connections) {
-    try (ServerSocketChannel listener = in(server, Rehearsal::listener)) {
-      listener.bind(new InetSocketAddress(SERVER, 0));
+  private boolean relay(TwoNetworks networks, int connections) {
+    try (ServerSocketChannel listener = networks.listener()) {
+      listener.bind(new InetSocketAddress(TwoNetworks.SERVER, 0));
       for (int i = 0; i < connections; i++) {
-        try (SocketChannel near = in(client, Rehearsal::socket)) {
+        try (SocketChannel near = networks.socket()) {
           near.connect(listener.getLocalAddress());
           try (SocketChannel far = listener.accept()) {
             near.write(ByteBuffer.wrap(new byte[] {1}));
@@ -258,7 +184,7 @@ final class Rehearsal {
               // To the end.
             }
             InetSocketAddress from = (InetSocketAddress) far.getRemoteAddress();
-            if (seen.position() != 1 || !from.getAddress().equals(CLIENT)) {
+            if (seen.position() != 1 || !from.getAddress().equals(TwoNetworks.CLIENT)) {
               log.error("relay", "bytes", seen.position(), "from", from.getAddress());
               return false;
             }
@@ -269,22 +195,6 @@ final class Rehearsal {
     } catch (IOException e) {
       log.error("a connection between two pods failed", "reason", String.valueOf(e.getMessage()));
       return false;
-    }
-  }
-
-  private static ServerSocketChannel listener() {
-    try {
-      return ServerSocketChannel.open(StandardProtocolFamily.INET);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
-  private static SocketChannel socket() {
-    try {
-      return SocketChannel.open(StandardProtocolFamily.INET);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 
@@ -310,19 +220,6 @@ final class Rehearsal {
       joining = agent.capture().joining();
     }
     return joining;
-  }
-
-  private void in(Fd network, Runnable work) {
-    in(
-        network,
-        () -> {
-          work.run();
-          return Boolean.TRUE;
-        });
-  }
-
-  private <T> T in(Fd network, Supplier<T> work) {
-    return kernel.namespaces().inNetwork(network, work);
   }
 
   /** Where cgroup2 is mounted. */

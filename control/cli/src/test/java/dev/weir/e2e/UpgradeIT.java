@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.weir.api.json.Json;
 import dev.weir.testing.NeedsKernel;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -26,11 +27,17 @@ import org.junit.jupiter.params.provider.ValueSource;
 @NeedsKernel
 final class UpgradeIT {
   private static final Pattern REQUESTS = Pattern.compile("(\\d+) requests in");
+  private static final Pattern CALLS = Pattern.compile("calls=(\\d+)");
   private static Lab lab;
 
   @BeforeAll
   static void up() {
-    lab = Lab.up("upgrade", Lab.yaml("mesh.yaml") + "---\n" + Lab.yaml("upgrade.yaml"));
+    lab =
+        Lab.up(
+            "upgrade",
+            Lab.yaml("mesh.yaml") + "---\n" + Lab.yaml("upgrade.yaml"),
+            // Long enough to be seen, and no longer than that, a dozen times.
+            "--agent-arg=--practice=2");
   }
 
   @AfterAll
@@ -209,6 +216,74 @@ final class UpgradeIT {
       lab.lab("control", "start").ok();
     }
     lab.lab("agent", "node-1", "upgrade").ok();
+  }
+
+  @Test
+  void anAgentPractisesWhileTheFormerOneServesAndNotWhereNobodyDoes() throws IOException {
+    lab.lab("agent", "node-1", "upgrade").ok();
+    List<String> log = log("node-1");
+    int practised = lastOf(log, "INFO agent: practised calls=");
+    assertThat(practised).isNotNegative();
+    assertThat(lastOf(log, "INFO agent: ready")).isGreaterThan(practised);
+    Matcher calls = CALLS.matcher(log.get(practised));
+    assertThat(calls.find()).isTrue();
+    assertThat(Integer.parseInt(calls.group(1))).isGreaterThan(100);
+    lab.lab("agent", "node-1", "restart").ok();
+    List<String> later = log("node-1");
+    assertThat(lastOf(later, "INFO agent: ready")).isGreaterThan(log.size());
+    assertThat(lastOf(later, "INFO agent: practised")).isEqualTo(practised);
+  }
+
+  @Test
+  void whereTheFormerAgentDiesTheOneThatPractisesServesAtOnce() {
+    long former = agent(lab, "node-1").get("pid").integer();
+    CompletableFuture<WeirCommand.Outcome> upgrade =
+        later(() -> lab.lab("agent", "node-1", "upgrade"));
+    Waiting.until("the next agent to practise", UpgradeIT::somebodyPractises);
+    assertThat(ProcessHandle.of(former).orElseThrow().destroyForcibly()).isTrue();
+    Waiting.until(
+        "somebody to serve",
+        () -> {
+          Json answer = lab.one("off-a", Cases.of("talk", lab.ip("in-b", "v4"), 8080));
+          return answer.get("echoed").isTrue();
+        });
+    assertThat(upgrade.join().ok().status()).isZero();
+    assertThat(agent(lab, "node-1").get("pid").integer()).isNotEqualTo(former);
+    Waiting.until("the practice to end", () -> !somebodyPractises());
+  }
+
+  /** Whether an agent, of any lab, does. */
+  private static boolean somebodyPractises() {
+    return ProcessHandle.allProcesses()
+        .anyMatch(process -> {
+          try (Stream<Path> threads = Files.list(Path.of("/proc/" + process.pid() + "/task"))) {
+            return threads.anyMatch(UpgradeIT::isPractising);
+          } catch (IOException | UncheckedIOException e) {
+            // It has ended since.
+            return false;
+          }
+        });
+  }
+
+  private static boolean isPractising(Path thread) {
+    try {
+      return Files.readString(thread.resolve("comm")).startsWith("practice-caller");
+    } catch (IOException e) {
+      return false;
+    }
+  }
+
+  private static List<String> log(String node) throws IOException {
+    return Files.readAllLines(Path.of("/run/weir-lab", lab.name(), "nodes", node, "agent.log"));
+  }
+
+  private static int lastOf(List<String> lines, String text) {
+    for (int i = lines.size() - 1; i >= 0; i--) {
+      if (lines.get(i).contains(text)) {
+        return i;
+      }
+    }
+    return -1;
   }
 
   private static <T> CompletableFuture<T> later(Supplier<T> work) {

@@ -15,7 +15,7 @@ import java.util.List;
  * inherits the mark of the SYN (tcp_fwmark_accept), and a rule for that mark sends its packets to
  * lo, where the agent's transparent socket takes them.
  */
-final class InPodRouting {
+public final class InPodRouting {
   static final int MARK_AGENT = 0x539;
   static final int MARK_DELIVER = 0x53a;
 
@@ -47,12 +47,12 @@ final class InPodRouting {
 
   private final Kernel kernel;
 
-  InPodRouting(Kernel kernel) {
+  public InPodRouting(Kernel kernel) {
     this.kernel = kernel;
   }
 
   /** Fine where it stands already. */
-  void setUp(Fd netns, boolean v6Needed) {
+  public void setUp(Fd netns, boolean v6Needed) {
     kernel
         .namespaces()
         .inNetwork(
