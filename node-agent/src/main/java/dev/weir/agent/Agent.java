@@ -563,7 +563,7 @@ final class Agent implements AutoCloseable {
           practice.answered(),
           "ms",
           TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began));
-    } catch (KernelException | IllegalStateException e) {
+    } catch (KernelException | PodSockets.SocketException | IllegalStateException e) {
       log.warn("cannot practise: the first seconds will be slow", "reason", message(e));
     }
   }

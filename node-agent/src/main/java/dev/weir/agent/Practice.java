@@ -75,7 +75,7 @@ final class Practice implements AutoCloseable {
   private static final int CHUNK = 64 << 10;
   private static final long STACK_BYTES = 256 << 10;
   private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
-  private static final Duration SCENE_ENDS_WITHIN = Duration.ofSeconds(2);
+  private static final Duration SCENE_ENDS_WITHIN = Duration.ofMillis(500);
 
   private static final InetSocketAddress DOOR =
       new InetSocketAddress(InetAddress.ofLiteral("127.0.0.1"), Ports.OUTBOUND);
@@ -86,6 +86,7 @@ final class Practice implements AutoCloseable {
   private final Limits limits;
   private final int nearMicros;
   private final Log log;
+  private final Tuning tuning;
   private final Mesh mesh = new Still(TwoNetworks.view(Tunnel.HBONE, TwoNetworks.TUNNELLED));
   private final SelfIssued identities = new SelfIssued();
   private final TwoNetworks networks;
@@ -145,6 +146,7 @@ final class Practice implements AutoCloseable {
     this.limits = limits;
     this.nearMicros = nearMicros;
     this.log = logs.room("practice");
+    this.tuning = Tuning.standard(ByteBufAllocator.DEFAULT, kernel.sockets(), new NoneJoined());
     this.networks = new TwoNetworks(kernel);
     try {
       new InPodRouting(kernel).setUp(networks.server(), false);
@@ -181,8 +183,7 @@ final class Practice implements AutoCloseable {
     Telemetry telemetry = new Telemetry(mesh, accessLog);
     // The loops' threads are paced by those whom they serve.
     Fairness fairness = new Fairness(limits, () -> 0, Pace.STEADY, log);
-    ByteBufAllocator allocator = ByteBufAllocator.DEFAULT;
-    Tunnels tunnels = new Tunnels(identities, mesh, allocator, nearMicros, telemetry, log);
+    Tunnels tunnels = new Tunnels(identities, mesh, tuning.allocator(), nearMicros, telemetry, log);
     Relays relays =
         new Relays(
             "",
@@ -197,7 +198,7 @@ final class Practice implements AutoCloseable {
             new Authz(),
             telemetry,
             telemetry,
-            Tuning.standard(allocator, kernel.sockets(), new NoneJoined()),
+            tuning,
             log);
     List<Pod> pods =
         List.of(
