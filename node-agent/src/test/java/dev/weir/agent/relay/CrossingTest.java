@@ -434,9 +434,7 @@ final class CrossingTest {
       stream.writeAndFlush(new DefaultHttp2ResetFrame(Http2Error.INTERNAL_ERROR));
       assertReset(client);
       assertReset(server);
-      await()
-          .untilAsserted(
-              () -> assertThat(pods.failures()).contains("the stream through the gateway is over"));
+      pods.awaitFailure("the stream through the gateway is over");
     }
   }
 
@@ -486,7 +484,7 @@ final class CrossingTest {
       assertReset(server);
       pods.assertRefused();
       awaitRefused(Refusal.DENIED_THERE);
-      assertThat(pods.failures()).contains("policy of the other network denies");
+      pods.awaitFailure("policy of the other network denies");
     }
   }
 
@@ -528,7 +526,7 @@ final class CrossingTest {
       awaitRefused(Refusal.WRONG_PEER);
       assertThat(gateway().requests).isEmpty();
       assertThat(listener.accept()).isNull();
-      assertThat(pods.failures()).contains(Gateway.IDENTITY);
+      pods.awaitFailure(Gateway.IDENTITY);
     }
   }
 
@@ -544,7 +542,7 @@ final class CrossingTest {
       assertThat(listener.accept()).isNull();
       assertThat(pods.counter("weir_tunnel_handshakes_total{side=\"inner\",result=\"wrong-peer\"}"))
           .isEqualTo(1);
-      assertThat(pods.failures()).contains("should be " + pods.server.identity());
+      pods.awaitFailure("should be " + pods.server.identity());
     }
   }
 

@@ -468,6 +468,11 @@ public final class TwoPods implements AutoCloseable {
     return failures.toString(StandardCharsets.UTF_8);
   }
 
+  /** The access log is written by a thread of its own. */
+  void awaitFailure(String text) {
+    await().untilAsserted(() -> assertThat(failures()).contains(text));
+  }
+
   /** Aborts what is open, sees that nothing of it is held, and closes. */
   void endHoldingNothing() {
     try {
