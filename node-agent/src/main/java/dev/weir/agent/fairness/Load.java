@@ -80,9 +80,9 @@ final class Load {
     // What the thread did before its first round was to start.
     long worked = begun ? cpu - cpuBefore : 0;
     long average = worked / rounds;
-    int all = (int) Math.min(1000, worked * 1000 / window);
-    int now = areLong(average, ended) ? all : 0;
-    workedThousandths = all;
+    int part = (int) Math.min(1000, worked * 1000 / window);
+    int now = areLong(average, ended) ? part : 0;
+    workedThousandths = part;
     begun = true;
     cpuBefore = cpu;
     rounds = 0;
