@@ -293,7 +293,17 @@ final class Practice implements AutoCloseable {
   private void serve() {
     ByteBuffer bytes = ByteBuffer.allocateDirect(CHUNK);
     while (!ending) {
-      try (SocketChannel socket = listener.accept()) {
+      SocketChannel accepted;
+      try {
+        accepted = listener.accept();
+      } catch (IOException e) {
+        if (!ending) {
+          ending = true;
+          log.warn("ended early: cannot accept", "reason", String.valueOf(e.getMessage()));
+        }
+        return;
+      }
+      try (SocketChannel socket = accepted) {
         if (socket.read(bytes.clear().limit(1)) == 1) {
           long left = bytes.get(0) == LONG ? LONG_BYTES : 1;
           while (left > 0) {
@@ -301,7 +311,7 @@ final class Practice implements AutoCloseable {
           }
         }
       } catch (IOException e) {
-        // Its caller hears of it; and so it ends when there are no more calls.
+        // Its caller hears of it.
         log.debug("a call ended early", "reason", String.valueOf(e.getMessage()));
       }
     }

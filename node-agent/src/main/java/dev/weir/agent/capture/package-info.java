@@ -4,7 +4,8 @@
  * there. Everything that writes a map runs on the one capture thread that {@link
  * dev.weir.agent.capture.Capture} owns; event loops may call {@link
  * dev.weir.agent.capture.Originals#take} (about 3 µs) and {@link dev.weir.agent.capture.Verdicts}
- * (a bounded queue) and nothing else. No other room touches a map.
+ * (a bounded queue) and nothing else. No other room touches a map. {@link
+ * dev.weir.agent.capture.InPodRouting} is for namespaces that capture does not know of, too.
  */
 @NullMarked
 package dev.weir.agent.capture;

@@ -14,7 +14,7 @@ import java.util.concurrent.atomic.AtomicLong;
  *
  * <p>Many connections that each last but a moment are kept together on as few of these loops as can
  * bear them: what they cost is the waking of threads, and one that finds more to do in each visit
- * wakes less often. Seen with 16 at a time on two cores: a fifth more connections on one loop than
+ * wakes less often. Seen with 16 at a time on two cores: a sixth more connections on one loop than
  * on two. Those that last are spread, since each may want a processor.
  *
  * <p>Any thread.
