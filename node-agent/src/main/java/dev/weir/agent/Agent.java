@@ -82,8 +82,14 @@ final class Agent implements AutoCloseable {
   // As long as the lab waits for an agent; a rollout waits longer, and ends us when it is ready.
   private static final long HEIR_SERVES_WITHIN_NANOS = TimeUnit.SECONDS.toNanos(30);
 
-  // Without a control plane the agent is not ready for long, and joining is worth knowing of.
+  // Without a control plane the agent is not ready for long, and with much to do it has no leisure;
+  // joining is worth knowing of.
   private static final long TEST_ANYHOW_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+  private static final long LEISURE_NANOS = TimeUnit.MILLISECONDS.toNanos(700);
+
+  // Thousandths of the time of a loop: a few hundred connections a second.
+  private static final int AT_LEISURE = 100;
 
   // Without certificates nobody is reached through tunnels. A CA that is down must not keep the
   // agent from all the rest.
@@ -103,6 +109,7 @@ final class Agent implements AutoCloseable {
   private final Admin admin;
   private final XdsClient xds;
   private final Wallet wallet;
+  private final Fairness fairness;
   private final Supplier<Practice> practising;
 
   /** What has started, last first. */
@@ -171,7 +178,7 @@ final class Agent implements AutoCloseable {
       this.policy = new LocalPolicy(xds, authz, telemetry);
       this.capture = result(capturing);
       started.push(this::closeCapture);
-      Fairness fairness =
+      this.fairness =
           new Fairness(options.limits(), Agent::pinnedBytes, pace, logs.room("fairness")).start();
       started.push(fairness);
       telemetry.add(fairness);
@@ -510,8 +517,19 @@ final class Agent implements AutoCloseable {
           "certificates-ms",
           TimeUnit.NANOSECONDS.toMillis(readyNanos - preparedNanos));
       // Last: it takes half a second of a core, and until it has passed flows are direct.
+      awaitLeisure();
       capture.tryJoining();
     }
+  }
+
+  /** Until compilers and whoever has waited for this agent leave processors for something else. */
+  private void awaitLeisure() {
+    long began = System.nanoTime();
+    do {
+      LockSupport.parkNanos(LEISURE_NANOS);
+    } while (!draining
+        && fairness.worked() > AT_LEISURE
+        && System.nanoTime() - began < TEST_ANYHOW_NANOS);
   }
 
   /** A former agent that has died accepts nothing any more. */

@@ -61,7 +61,8 @@ public interface Capture extends AutoCloseable {
 
   /**
    * Begins the self-test for joining, on a thread of its own; later calls do nothing. It takes a
-   * second of a core, so it waits until the agent serves; what a former agent found holds so far.
+   * second of a core, so it is for when there is nothing else to do; what a former agent found
+   * holds so far.
    */
   void tryJoining();
 

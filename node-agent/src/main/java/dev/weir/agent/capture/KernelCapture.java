@@ -22,7 +22,6 @@ final class KernelCapture implements Capture {
   private static final Duration WATCH_INTERFACES = Duration.ofSeconds(5);
   private static final long UNINSTALL_SECONDS = 10;
   private static final Duration SELF_TEST_ENDS_WITHIN = Duration.ofSeconds(2);
-  private static final Duration SELF_TEST_AFTER = Duration.ofMillis(700);
   private static final Duration LET_GO_WITHIN = Duration.ofMillis(700);
   // More than the numbers that a living predecessor can give before it hands over.
   private static final int NUMBERS_LEFT_FREE = 1_024;
@@ -231,12 +230,6 @@ final class KernelCapture implements Capture {
   }
 
   private void selfTest() {
-    try {
-      // Starting comes first; nobody is worse off for being joined a little later.
-      Thread.sleep(SELF_TEST_AFTER);
-    } catch (InterruptedException e) {
-      return;
-    }
     Joining result = new JoiningTrial(thread, kernel, state, book, flows, log).run();
     if (closed.get()) {
       // Cut short, which says nothing about the kernel.

@@ -67,6 +67,11 @@ public final class Fairness implements MetricSource, AutoCloseable {
     return turns.computeIfAbsent(loop, each -> Turns.of(each, pace, loads));
   }
 
+  /** How much of the time the loop that works most has a processor, in thousandths. */
+  public int worked() {
+    return turns.values().stream().mapToInt(Turns::worked).max().orElse(0);
+  }
+
   boolean isTight() {
     return watch.isTight();
   }
