@@ -24,6 +24,7 @@ final class CrossNode {
   private static final int PARALLEL_CONNECTORS = 16;
   private static final double FIRST_LIFE_SECONDS = 3;
   private static final double FLAT_SECONDS = 60;
+  private static final int FLAT_ROUNDS = 3;
   private static final double BUSY_SECONDS = 12;
   private static final int FLAT_EDGE_SECONDS = 10;
   // Long enough for collectors and allocators to give back what a burst took.
@@ -120,15 +121,20 @@ final class CrossNode {
       }
     }
     int fewer = quick ? 2 : rounds;
+    for (Way way : compared) {
+      progress.accept("warming up for cold handshakes: " + way.title());
+      Json _ = onCore0(way, "cold", seconds(quick ? 2 : 20), HBONE_PORT);
+    }
     for (int round = 1; round <= fewer; round++) {
-      for (Way way : compared) {
+      for (Way way : Rounds.order(round, compared)) {
         progress.accept("cold handshakes %d of %d: %s".formatted(round, fewer, way.title()));
         coldHandshakes(way);
       }
     }
-    if (!quick) {
-      for (Way way : compared) {
-        progress.accept("connections for a minute: " + way.title());
+    for (int round = 1; round <= FLAT_ROUNDS && !quick; round++) {
+      for (Way way : Rounds.order(round, compared)) {
+        progress.accept(
+            "connections for a minute %d of %d: %s".formatted(round, FLAT_ROUNDS, way.title()));
         flatness(way);
       }
     }
@@ -155,19 +161,25 @@ final class CrossNode {
     Json free = client(way, "rtt", way.portFree(), seconds());
     samples.add(RTT, way.title(), free.get("p50").number());
     samples.add(RTT_P99, way.title(), free.get("p99").number());
-    // Client, server and the proxies between them all on core 0: what the way costs, without the
-    // waking of an idle core.
+    Json pinned = onCore0(way, "rtt", seconds());
+    samples.add(RTT_CORE, way.title(), pinned.get("p50").number());
+    samples.add(RTT_CORE_P99, way.title(), pinned.get("p99").number());
+  }
+
+  /**
+   * Client, server and the proxies between them all on core 0: what the way costs, without the
+   * waking of an idle core.
+   */
+  private Json onCore0(Way way, String mode, String... rest) throws IOException {
+    List<String> command =
+        new ArrayList<>(List.of("taskset", "-c", "0", load, mode, way.host(), way.portCore0()));
+    command.addAll(List.of(rest));
     List<ProxyProcess> proxies = way.proxies();
     try {
       for (ProxyProcess proxy : proxies) {
         proxy.runOn("0");
       }
-      Json pinned =
-          in(
-              way,
-              List.of("taskset", "-c", "0", load, "rtt", way.host(), way.portCore0(), seconds()));
-      samples.add(RTT_CORE, way.title(), pinned.get("p50").number());
-      samples.add(RTT_CORE_P99, way.title(), pinned.get("p99").number());
+      return in(way, command);
     } finally {
       for (ProxyProcess proxy : proxies) {
         proxy.runOn("0-" + (Runtime.getRuntime().availableProcessors() - 1));
@@ -198,12 +210,13 @@ final class CrossNode {
    * Before each connection the client destroys every tunnel of its pod, so that each needs a full
    * handshake. Counted by CPU, not by clock: the connections come one at a time, and what is asked
    * is how many handshakes a core carries. The CPU of both proxies is in it, and the connection
-   * itself.
+   * itself. It is the tunnels that are cold: what programs cost that have just started is measured
+   * by the first seconds of their lives.
    */
   private void coldHandshakes(Way way) throws IOException {
     Way.Passage passage = way.passage();
     Cpu cpu = cpu(way);
-    Json cold = client(way, "cold", way.portFree(), seconds(quick ? 1.5 : 4), HBONE_PORT);
+    Json cold = onCore0(way, "cold", seconds(quick ? 1.5 : 4), HBONE_PORT);
     double spent = cpu.spentMillis();
     passage.assertOnly();
     double handshakes = cold.get("destroyed").number();
