@@ -19,7 +19,7 @@ import java.util.concurrent.locks.LockSupport;
 /** The node agent's process. */
 public final class Main {
   // By then the self-test is over, and what is touched from now on is what an agent needs at work.
-  private static final long STARTED_NANOS = TimeUnit.SECONDS.toNanos(5);
+  private static final long STARTED_NANOS = TimeUnit.SECONDS.toNanos(4);
 
   private static final int FAILED = 1;
   private static final int MISUSED = 2;
