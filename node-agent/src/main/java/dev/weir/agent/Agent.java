@@ -68,9 +68,8 @@ final class Agent implements AutoCloseable {
 
   // More than a quick loop has, and less than programs have that asked for nothing (1.4 to 3 ms):
   // with 4 ms every message to a program interrupted a stream, which cost a seventh of its speed.
-  // What it has at a time, the agent's scheduling group is ahead of the others, and quick loops
-  // wait
-  // with the group (seen in traces). Streams went as fast with 1 ms.
+  // What it has at a time, the agent's scheduling group is ahead of the others, and its quick loops
+  // wait for that (seen in traces). Streams went as fast with 1 ms.
   private static final long BUSY_SLICE_NANOS = TimeUnit.MICROSECONDS.toNanos(300);
 
   private static final int LEAST_NICE = -20;
@@ -483,7 +482,10 @@ final class Agent implements AutoCloseable {
     return reasons;
   }
 
-  /** Waits until the agent is ready and says so, with what it took. */
+  /**
+   * Waits until the agent is ready and says so, with what it took; then for leisure to test
+   * joining.
+   */
   void awaitReady(long startNanos) {
     while (!draining && !unprepared().isEmpty()) {
       LockSupport.parkNanos(LOOK_NANOS);
@@ -518,7 +520,9 @@ final class Agent implements AutoCloseable {
           TimeUnit.NANOSECONDS.toMillis(readyNanos - preparedNanos));
       // Last: it takes half a second of a core, and until it has passed flows are direct.
       awaitLeisure();
-      capture.tryJoining();
+      if (!draining) {
+        capture.tryJoining();
+      }
     }
   }
 
