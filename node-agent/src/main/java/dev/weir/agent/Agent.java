@@ -81,11 +81,17 @@ final class Agent implements AutoCloseable {
   // As long as the lab waits for an agent; a rollout waits longer, and ends us when it is ready.
   private static final long HEIR_SERVES_WITHIN_NANOS = TimeUnit.SECONDS.toNanos(30);
 
-  // Without a control plane the agent is not ready for long, and with much to do it has no leisure;
-  // joining is worth knowing of.
-  private static final long TEST_ANYHOW_NANOS = TimeUnit.SECONDS.toNanos(5);
+  // Without a control plane the agent is not ready for long; joining is worth knowing of.
+  private static final long TEST_UNREADY_NANOS = TimeUnit.SECONDS.toNanos(5);
 
-  private static final long LEISURE_NANOS = TimeUnit.MILLISECONDS.toNanos(700);
+  // Whoever has waited for this agent comes in its first seconds, when compilers already have half
+  // of the processors.
+  private static final long CALLERS_FIRST_NANOS = TimeUnit.SECONDS.toNanos(4);
+
+  // With much to do it has no leisure for long, and the same holds.
+  private static final long TEST_ANYHOW_NANOS = TimeUnit.SECONDS.toNanos(8);
+
+  private static final long LEISURE_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
 
   // Thousandths of the time of a loop: a few hundred connections a second.
   private static final int AT_LEISURE = 100;
@@ -489,7 +495,7 @@ final class Agent implements AutoCloseable {
   void awaitReady(long startNanos) {
     while (!draining && !unprepared().isEmpty()) {
       LockSupport.parkNanos(LOOK_NANOS);
-      if (System.nanoTime() - startNanos > TEST_ANYHOW_NANOS) {
+      if (System.nanoTime() - startNanos > TEST_UNREADY_NANOS) {
         capture.tryJoining();
       }
       acceptIfAlone();
@@ -529,11 +535,13 @@ final class Agent implements AutoCloseable {
   /** Until compilers and whoever has waited for this agent leave processors for something else. */
   private void awaitLeisure() {
     long began = System.nanoTime();
-    do {
+    long passed = 0;
+    while (!draining
+        && (passed < CALLERS_FIRST_NANOS
+            || (passed < TEST_ANYHOW_NANOS && fairness.worked() > AT_LEISURE))) {
       LockSupport.parkNanos(LEISURE_NANOS);
-    } while (!draining
-        && fairness.worked() > AT_LEISURE
-        && System.nanoTime() - began < TEST_ANYHOW_NANOS);
+      passed = System.nanoTime() - began;
+    }
   }
 
   /** A former agent that has died accepts nothing any more. */

@@ -10,6 +10,8 @@ import dev.weir.agent.transport.PodSockets;
 import dev.weir.agent.transport.Transport;
 import dev.weir.ffi.Kernel;
 import dev.weir.ffi.KernelException;
+import io.netty.util.internal.logging.InternalLoggerFactory;
+import io.netty.util.internal.logging.JdkLoggerFactory;
 import java.io.UncheckedIOException;
 import java.time.InstantSource;
 import java.util.List;
@@ -19,7 +21,7 @@ import java.util.concurrent.locks.LockSupport;
 /** The node agent's process. */
 public final class Main {
   // By then the self-test is over, and what is touched from now on is what an agent needs at work.
-  private static final long STARTED_NANOS = TimeUnit.SECONDS.toNanos(4);
+  private static final long STARTED_NANOS = TimeUnit.SECONDS.toNanos(3);
 
   private static final int FAILED = 1;
   private static final int MISUSED = 2;
@@ -35,8 +37,9 @@ public final class Main {
       return;
     }
     try {
+      keepNettySmall();
       Options options = Options.parse(given, Runtime.getRuntime().availableProcessors());
-      keepNettySmall(options.workers());
+      System.setProperty("io.netty.allocator.numDirectArenas", Integer.toString(options.workers()));
       Logs logs = new Logs(System.err, InstantSource.system(), options.logLevel());
       if (options.selfTestOnly()) {
         System.exit(new Rehearsal(options, logs).run() ? 0 : FAILED);
@@ -60,22 +63,24 @@ public final class Main {
   }
 
   /**
-   * Netty reads these once, when its first class is loaded. One chunk of 512 KiB a loop in place of
-   * 4 MiB, and no heap arena that only gRPC would use: some 10 MiB of an idle agent. A loop keeps a
-   * few buffers of the size that streams are read into: an arena frees a chunk with its last
-   * buffer, and a loop that reads for one stream made, zeroed and freed one for each read. Nobody
-   * reads its flight recorder events or the machine's part of a channel's id, and both cost
-   * start-up.
+   * Netty reads these once, some of them when its first class is loaded, which reading the options
+   * does; only the number of arenas waits for those. One chunk of 512 KiB a loop in place of 4 MiB,
+   * and no heap arena that only gRPC would use: some 10 MiB of an idle agent. A loop keeps a few
+   * buffers of the size that streams are read into: an arena frees a chunk with its last buffer,
+   * and a loop that reads for one stream made, zeroed and freed one for each read. Nobody reads its
+   * flight recorder events, for which a first buffer starts the recorder, or the machine's part of
+   * a channel's id, and both cost start-up.
    */
-  private static void keepNettySmall(int loops) {
+  private static void keepNettySmall() {
     System.setProperty("io.netty.allocator.type", "pooled");
-    System.setProperty("io.netty.allocator.numDirectArenas", Integer.toString(loops));
     System.setProperty("io.netty.allocator.numHeapArenas", "1");
     System.setProperty("io.netty.allocator.maxOrder", "6");
     System.setProperty("io.netty.allocator.maxCachedBufferCapacity", "131072");
     System.setProperty("io.netty.allocator.normalCacheSize", "4");
     System.setProperty("io.netty.allocator.useCacheForAllThreads", "false");
     System.setProperty("io.netty.jfr.enabled", "false");
+    // Looking for other loggers opens every jar.
+    InternalLoggerFactory.setDefaultFactory(JdkLoggerFactory.INSTANCE);
     System.setProperty("io.netty.machineId", "02:00:00:00:00:01");
     // Every 128th buffer would bring a stack trace; tests look for leaks, with every buffer.
     if (System.getProperty(LEAKS) == null) {

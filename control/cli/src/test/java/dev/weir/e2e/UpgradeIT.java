@@ -6,6 +6,7 @@ import dev.weir.api.json.Json;
 import dev.weir.testing.NeedsKernel;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -219,7 +220,7 @@ final class UpgradeIT {
   }
 
   @Test
-  void anAgentPractisesWhileTheFormerOneServesAndNotWhereNobodyDoes() throws IOException {
+  void anAgentPractisesWhileTheFormerOneServesAndNotWhereNobodyDoes() {
     lab.lab("agent", "node-1", "upgrade").ok();
     List<String> log = log("node-1");
     int practised = lastOf(log, "INFO agent: practised calls=");
@@ -232,6 +233,42 @@ final class UpgradeIT {
     List<String> later = log("node-1");
     assertThat(lastOf(later, "INFO agent: ready")).isGreaterThan(log.size());
     assertThat(lastOf(later, "INFO agent: practised")).isEqualTo(practised);
+  }
+
+  @Test
+  void joiningIsTestedAlsoByAnAgentThatIsNeverAtLeisure() {
+    lab.lab("agent", "node-1", "restart").ok();
+    int ready = lastOf(log("node-1"), "INFO agent: ready");
+    try (var load = lab.load("load", "-c", "16", "http://web-far/")) {
+      Waiting.within(
+          15,
+          "the self-test of joining",
+          () -> lastOf(log("node-1"), "INFO capture: sockets may be joined") > ready);
+      assertThat(load.end()).containsPattern(REQUESTS);
+    }
+  }
+
+  /** Together they were a fifth of a start. */
+  @Test
+  void anAgentNeitherCopiesItsLibrariesNorStartsTheFlightRecorder() throws IOException {
+    long pid = agent(lab, "node-1").get("pid").integer();
+    assertThat(Files.readAllLines(Path.of("/proc/" + pid + "/maps")))
+        .filteredOn(line -> line.contains("libnetty"))
+        .isNotEmpty()
+        .noneMatch(line -> line.endsWith("(deleted)"));
+    assertThat(loaded(pid, "io.netty.buffer.ByteBuf")).isTrue();
+    assertThat(loaded(pid, "jdk.jfr.Event")).isFalse();
+  }
+
+  private static boolean loaded(long pid, String type) throws IOException {
+    Path jcmd = Path.of(System.getProperty("java.home"), "bin", "jcmd");
+    Process asked =
+        new ProcessBuilder(jcmd.toString(), Long.toString(pid), "VM.class_hierarchy", "-s", type)
+            .redirectErrorStream(true)
+            .start();
+    String answer = new String(asked.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertThat(answer).startsWith(pid + ":").doesNotContain("Exception");
+    return answer.contains("|--" + type + "/");
   }
 
   @Test
@@ -273,8 +310,12 @@ final class UpgradeIT {
     }
   }
 
-  private static List<String> log(String node) throws IOException {
-    return Files.readAllLines(Path.of("/run/weir-lab", lab.name(), "nodes", node, "agent.log"));
+  private static List<String> log(String node) {
+    try {
+      return Files.readAllLines(Path.of("/run/weir-lab", lab.name(), "nodes", node, "agent.log"));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   private static int lastOf(List<String> lines, String text) {
