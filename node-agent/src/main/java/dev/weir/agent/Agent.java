@@ -458,6 +458,15 @@ final class Agent implements AutoCloseable {
 
   /** Why traffic should not come yet, or no more. */
   List<String> notReady() {
+    List<String> reasons = notPrepared();
+    if (reasons.isEmpty() && !serving) {
+      // Seen: one that was told to be ready while it waited for a dead one's last beat to be old.
+      reasons.add("connections in pods are not accepted yet: another agent serves them, or did");
+    }
+    return reasons;
+  }
+
+  private List<String> notPrepared() {
     List<String> reasons = unprepared();
     long missing = awaitsCertificates ? podsWithoutCertificate() : 0;
     if (missing > 0) {
@@ -566,7 +575,7 @@ final class Agent implements AutoCloseable {
 
   private void awaitCertificates() {
     long deadline = System.nanoTime() + CERTIFICATES_COME_WITHIN_NANOS;
-    while (!draining && !notReady().isEmpty() && System.nanoTime() - deadline < 0) {
+    while (!draining && !notPrepared().isEmpty() && System.nanoTime() - deadline < 0) {
       LockSupport.parkNanos(LOOK_NANOS);
       acceptIfAlone();
     }

@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -28,6 +29,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @NeedsKernel
 final class UpgradeIT {
   private static final Pattern REQUESTS = Pattern.compile("(\\d+) requests in");
+  private static final Pattern DOOR = Pattern.compile("admin-(\\d+)\\.sock");
   private static final Pattern CALLS = Pattern.compile("calls=(\\d+)");
   private static Lab lab;
 
@@ -277,6 +279,9 @@ final class UpgradeIT {
     CompletableFuture<WeirCommand.Outcome> upgrade =
         later(() -> lab.lab("agent", "node-1", "upgrade"));
     Waiting.until("the next agent to practise", UpgradeIT::somebodyPractises);
+    Json next = youngest();
+    assertThat(next.get("ready").isTrue()).as("ready, beside one that serves").isFalse();
+    assertThat(next.get("notReady").toJson()).contains("not accepted yet");
     assertThat(ProcessHandle.of(former).orElseThrow().destroyForcibly()).isTrue();
     Waiting.until(
         "somebody to serve",
@@ -287,6 +292,24 @@ final class UpgradeIT {
     assertThat(upgrade.join().ok().status()).isZero();
     assertThat(agent(lab, "node-1").get("pid").integer()).isNotEqualTo(former);
     Waiting.until("the practice to end", () -> !somebodyPractises());
+  }
+
+  /** What the agent of node-1 that was started last says of itself. */
+  private static Json youngest() {
+    Path folder = Path.of("/run/weir-lab", lab.name(), "nodes/node-1");
+    try (Stream<Path> all = Files.list(folder)) {
+      Path socket =
+          all.filter(each -> DOOR.matcher(each.getFileName().toString()).matches())
+              .max(Comparator.comparingInt(UpgradeIT::number))
+              .orElseThrow();
+      return Json.parse(AdminDoor.get(socket, "/status"));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static int number(Path door) {
+    return Integer.parseInt(DOOR.matcher(door.getFileName().toString()).replaceAll("$1"));
   }
 
   /** Whether an agent, of any lab, does. */
