@@ -79,7 +79,7 @@ public final class Main {
     System.setProperty("io.netty.allocator.normalCacheSize", "4");
     System.setProperty("io.netty.allocator.useCacheForAllThreads", "false");
     System.setProperty("io.netty.jfr.enabled", "false");
-    // Looking for other loggers opens every jar.
+    // Else it looks in every jar for three other ones.
     InternalLoggerFactory.setDefaultFactory(JdkLoggerFactory.INSTANCE);
     System.setProperty("io.netty.machineId", "02:00:00:00:00:01");
     // Every 128th buffer would bring a stack trace; tests look for leaks, with every buffer.
