@@ -461,7 +461,9 @@ final class Agent implements AutoCloseable {
     List<String> reasons = notPrepared();
     if (reasons.isEmpty() && !serving) {
       // Seen: one that was told to be ready while it waited for a dead one's last beat to be old.
-      reasons.add("connections in pods are not accepted yet: another agent serves them, or did");
+      reasons.add(
+          "connections in pods are not accepted yet: another agent serves them or has just died,"
+              + " or a port cannot be had (see the log)");
     }
     return reasons;
   }
