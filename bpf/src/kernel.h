@@ -14,6 +14,15 @@ typedef struct {
 
 struct sock_common {
 	unsigned long skc_flags;
+	__u32 skc_tw_rcv_nxt; /* of TIME-WAIT only */
+};
+
+struct inet_timewait_sock {
+	struct sock_common __tw_common;
+};
+
+struct tcp_timewait_sock {
+	struct inet_timewait_sock tw_sk;
 };
 
 typedef struct {

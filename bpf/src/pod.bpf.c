@@ -24,13 +24,19 @@
 #define NEXTHDR_DEST 60
 #define IP6_EXTENSIONS 6
 
-#define TCP_FLAGS_WORD 12
+#define TCP_HEADER_WORDS 5
+#define TCP_MOST_WORDS 15
+#define TCP_NOPS bpf_htonl(0x01010101)
+
+/* In a copy of a SYN: it comes in behind the reset of its predecessor. */
+#define TC_INDEX_BEHIND 0x539
+
 #define FLAG_FIN bpf_htonl(0x00010000)
 #define FLAG_SYN bpf_htonl(0x00020000)
 #define FLAG_RST bpf_htonl(0x00040000)
 #define FLAG_ACK bpf_htonl(0x00100000)
 
-struct tcp_words {
+struct tcp_fields {
 	__be16 source;
 	__be16 dest;
 	__be32 seq;
@@ -40,7 +46,7 @@ struct tcp_words {
 
 struct syn {
 	struct weir_tuple tuple;
-	struct tcp_words tcp;
+	struct tcp_fields tcp;
 	__u32 tcp_offset; /* from the network header */
 	bool v4;
 };
@@ -72,12 +78,12 @@ static __always_inline enum packet tcp_read(struct __sk_buff *skb, struct syn *s
 
 struct head4 {
 	struct iphdr ip;
-	struct tcp_words tcp;
+	struct tcp_fields tcp;
 };
 
 struct head6 {
 	struct ipv6hdr ip;
-	struct tcp_words tcp;
+	struct tcp_fields tcp;
 };
 
 /*
@@ -205,24 +211,58 @@ static __always_inline struct weir_pod *pod_here(struct __sk_buff *skb, __u64 *c
 	return bpf_map_lookup_elem(&weir_pods, cookie);
 }
 
-/* Turns the SYN into the reset that answers it. Its TCP options stay where they are: a receiver ignores a reset's options, the
- * length does not change, and the checksum needs only what differs. */
-static __always_inline int syn_refuse(struct __sk_buff *skb, const struct syn *syn)
+/*
+ * Only where the network header follows an Ethernet one can it be written to; there the TCP header is at the offset that is given.
+ */
+static __always_inline bool tcp_writable(struct __sk_buff *skb, const struct syn *syn, __u32 *tcp)
 {
-	__be32 ack = bpf_htonl(bpf_ntohl(syn->tcp.seq) + 1);
-	__be32 flags = (syn->tcp.flags & bpf_htonl(0xf0000000)) | FLAG_RST | FLAG_ACK;
-	__u32 net = ETH_HLEN, tcp = net + syn->tcp_offset, check = tcp + 16;
-	__u8 macs[12], swapped[12], by_net[20], by_mac[20];
-	__be16 ports[2] = {syn->tcp.dest, syn->tcp.source};
-	__be32 zero = 0;
+	__u8 by_net[20], by_mac[20];
 
-	/* Only where the network header follows an Ethernet one can it be written to. */
-	if (bpf_skb_load_bytes(skb, net, by_mac, sizeof(by_mac)) ||
-	    bpf_skb_load_bytes_relative(skb, 0, by_net, sizeof(by_net), BPF_HDR_START_NET) || bpf_skb_load_bytes(skb, 0, macs, sizeof(macs)))
-		return TC_DROP;
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, by_mac, sizeof(by_mac)) ||
+	    bpf_skb_load_bytes_relative(skb, 0, by_net, sizeof(by_net), BPF_HDR_START_NET))
+		return false;
 	for (int i = 0; i < 20; i++)
 		if (by_mac[i] != by_net[i])
-			return TC_DROP;
+			return false;
+	*tcp = ETH_HLEN + syn->tcp_offset;
+	return true;
+}
+
+static __always_inline bool tcp_write(struct __sk_buff *skb, const struct syn *syn, __u32 tcp, __be32 seq, __be32 ack, __be32 flags)
+{
+	__be32 words[3] = {seq, ack, flags};
+	__u32 check = tcp + 16;
+
+	return !bpf_l4_csum_replace(skb, check, syn->tcp.seq, seq, 4) && !bpf_l4_csum_replace(skb, check, syn->tcp.ack, ack, 4) &&
+	       !bpf_l4_csum_replace(skb, check, syn->tcp.flags, flags, 4) && !bpf_skb_store_bytes(skb, tcp + 4, words, sizeof(words), 0);
+}
+
+static __always_inline __u32 tcp_words(const struct syn *syn)
+{
+	return bpf_ntohl(syn->tcp.flags) >> 28;
+}
+
+/* The options are the caller's own word, its clock among them, which it must not be told for the other side's. */
+static __always_inline bool tcp_blank_options(struct __sk_buff *skb, const struct syn *syn, __u32 tcp)
+{
+	__be32 nops = TCP_NOPS, word;
+
+	for (__u32 i = TCP_HEADER_WORDS; i < TCP_MOST_WORDS && i < tcp_words(syn); i++)
+		if (bpf_skb_load_bytes(skb, tcp + i * 4, &word, sizeof(word)) || bpf_l4_csum_replace(skb, tcp + 16, word, nops, 4) ||
+		    bpf_skb_store_bytes(skb, tcp + i * 4, &nops, sizeof(nops), 0))
+			return false;
+	return true;
+}
+
+/* Turns the SYN into what answers it: the length does not change, and the checksum needs only what differs. */
+static __always_inline int syn_answer(struct __sk_buff *skb, const struct syn *syn, __be32 seq, __be32 ack, __be32 flags)
+{
+	__be16 ports[2] = {syn->tcp.dest, syn->tcp.source};
+	__u8 macs[12], swapped[12];
+	__u32 tcp;
+
+	if (!tcp_writable(skb, syn, &tcp) || bpf_skb_load_bytes(skb, 0, macs, sizeof(macs)))
+		return TC_DROP;
 	__builtin_memcpy(swapped, macs + 6, 6);
 	__builtin_memcpy(swapped + 6, macs, 6);
 	if (bpf_skb_store_bytes(skb, 0, swapped, sizeof(swapped), 0))
@@ -230,20 +270,24 @@ static __always_inline int syn_refuse(struct __sk_buff *skb, const struct syn *s
 	if (syn->v4) {
 		__be32 addrs[2] = {syn->tuple.daddr.w[3], syn->tuple.saddr.w[3]};
 
-		if (bpf_skb_store_bytes(skb, net + 12, addrs, sizeof(addrs), 0))
+		if (bpf_skb_store_bytes(skb, ETH_HLEN + 12, addrs, sizeof(addrs), 0))
 			return TC_DROP;
 	} else {
 		struct weir_addr addrs[2] = {syn->tuple.daddr, syn->tuple.saddr};
 
-		if (bpf_skb_store_bytes(skb, net + 8, addrs, sizeof(addrs), 0))
+		if (bpf_skb_store_bytes(skb, ETH_HLEN + 8, addrs, sizeof(addrs), 0))
 			return TC_DROP;
 	}
-	if (bpf_l4_csum_replace(skb, check, syn->tcp.seq, zero, 4) || bpf_l4_csum_replace(skb, check, syn->tcp.ack, ack, 4) ||
-	    bpf_l4_csum_replace(skb, check, syn->tcp.flags, flags, 4) || bpf_skb_store_bytes(skb, tcp, ports, sizeof(ports), 0) ||
-	    bpf_skb_store_bytes(skb, tcp + 4, &zero, 4, 0) || bpf_skb_store_bytes(skb, tcp + 8, &ack, 4, 0) ||
-	    bpf_skb_store_bytes(skb, tcp + TCP_FLAGS_WORD, &flags, 4, 0))
+	flags |= syn->tcp.flags & bpf_htonl(0xf0000000);
+	if (!tcp_blank_options(skb, syn, tcp) || !tcp_write(skb, syn, tcp, seq, ack, flags) ||
+	    bpf_skb_store_bytes(skb, tcp, ports, sizeof(ports), 0))
 		return TC_DROP;
 	return bpf_redirect(skb->ifindex, 0);
+}
+
+static __always_inline int syn_refuse(struct __sk_buff *skb, const struct syn *syn)
+{
+	return syn_answer(skb, syn, 0, bpf_htonl(bpf_ntohl(syn->tcp.seq) + 1), FLAG_RST | FLAG_ACK);
 }
 
 /* The only place where ingress decides between open and closed when the agent is not there. */
@@ -255,28 +299,98 @@ static __always_inline int syn_without_agent(struct __sk_buff *skb, const struct
 	return syn_refuse(skb, syn);
 }
 
-static __always_inline int syn_to_agent(struct __sk_buff *skb, const struct syn *syn, const struct weir_pod *pod)
+static __always_inline struct bpf_sock *sock_find(struct __sk_buff *skb, const struct syn *syn, __be16 sport, __be16 dport)
 {
 	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *sk;
 	__u32 size;
-	long failed;
 
-	if (!agent_beats())
-		return syn_without_agent(skb, syn, pod, WEIR_REASON_NO_AGENT);
-	/* Source port 0 matches no connection, so what is found is the listener. */
 	if (syn->v4) {
 		tuple.ipv4.saddr = syn->tuple.saddr.w[3];
 		tuple.ipv4.daddr = syn->tuple.daddr.w[3];
-		tuple.ipv4.dport = bpf_htons(WEIR_PORT_INBOUND);
+		tuple.ipv4.sport = sport;
+		tuple.ipv4.dport = dport;
 		size = sizeof(tuple.ipv4);
 	} else {
 		__builtin_memcpy(tuple.ipv6.saddr, &syn->tuple.saddr, sizeof(tuple.ipv6.saddr));
 		__builtin_memcpy(tuple.ipv6.daddr, &syn->tuple.daddr, sizeof(tuple.ipv6.daddr));
-		tuple.ipv6.dport = bpf_htons(WEIR_PORT_INBOUND);
+		tuple.ipv6.sport = sport;
+		tuple.ipv6.dport = dport;
 		size = sizeof(tuple.ipv6);
 	}
-	sk = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	return bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+}
+
+/*
+ * Ends what rests by a reset in its peer's name (TIME-WAIT assassination, RFC 1337), as TPROXY does (nf_tproxy_handle_time_wait4), and
+ * lets a copy of the SYN come in behind. The options become bytes that nobody reads, so no timestamp spares what rests. Where the kernel
+ * does not believe the reset (net.ipv4.tcp_rfc1337), the copy is known by its tc_index and makes no other: it is dropped.
+ */
+static __always_inline int syn_reopen(struct __sk_buff *skb, const struct syn *syn, __be32 expected)
+{
+	__be32 flags = FLAG_RST | bpf_htonl(TCP_HEADER_WORDS << 28);
+	__u32 tcp;
+
+	if (skb->tc_index == TC_INDEX_BEHIND || !tcp_writable(skb, syn, &tcp))
+		return TC_DROP;
+	skb->tc_index = TC_INDEX_BEHIND;
+	if (bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS) || !tcp_write(skb, syn, tcp, expected, 0, flags))
+		return TC_DROP;
+	return TC_NEXT;
+}
+
+static __always_inline bool syn_is_bare(struct __sk_buff *skb, const struct syn *syn)
+{
+	return skb->len <= ETH_HLEN + syn->tcp_offset + 4 * tcp_words(syn);
+}
+
+/*
+ * A client may call from a port that it has called from before. On its own way to a listener the kernel lets a SYN open anew what is in
+ * TIME-WAIT (RFC 6191), and asks by an acknowledgment where the old connection still stands for it (RFC 5961 4.2: its client, which
+ * knows of none, resets it and comes again). A SYN that is assigned to a listener goes past both, and then is dropped without a word for as
+ * long as its predecessor is there (inet_ehash_insert). So both are done here.
+ */
+static __always_inline bool syn_meets(struct __sk_buff *skb, const struct syn *syn, int *verdict)
+{
+	struct bpf_sock *sk = sock_find(skb, syn, syn->tcp.source, syn->tcp.dest);
+	struct tcp_timewait_sock *resting;
+	struct bpf_tcp_sock *tcp;
+	__be32 seq, ack;
+
+	if (!sk)
+		return false;
+	resting = bpf_skc_to_tcp_timewait_sock(sk);
+	if (resting) {
+		ack = bpf_htonl(resting->tw_sk.__tw_common.skc_tw_rcv_nxt);
+		bpf_sk_release(sk);
+		*verdict = syn_reopen(skb, syn, ack);
+		return true;
+	}
+	tcp = sk->state == TCP_LISTEN ? NULL : bpf_tcp_sock(sk);
+	if (!tcp) {
+		/* The server's own listener; or this very connection is being made, and the kernel repeats its answer. */
+		bpf_sk_release(sk);
+		return false;
+	}
+	seq = bpf_htonl(tcp->snd_nxt);
+	ack = bpf_htonl(tcp->rcv_nxt);
+	bpf_sk_release(sk);
+	/* What a SYN may carry as data, the answer would say back. */
+	*verdict = syn_is_bare(skb, syn) ? syn_answer(skb, syn, seq, ack, FLAG_ACK) : TC_DROP;
+	return true;
+}
+
+static __always_inline int syn_to_agent(struct __sk_buff *skb, const struct syn *syn, const struct weir_pod *pod)
+{
+	struct bpf_sock *sk;
+	int verdict;
+	long failed;
+
+	if (!agent_beats())
+		return syn_without_agent(skb, syn, pod, WEIR_REASON_NO_AGENT);
+	if (syn_meets(skb, syn, &verdict))
+		return verdict;
+	/* Source port 0 matches no connection, so what is found is the listener. */
+	sk = sock_find(skb, syn, 0, bpf_htons(WEIR_PORT_INBOUND));
 	if (!sk)
 		return syn_without_agent(skb, syn, pod, WEIR_REASON_NO_AGENT);
 	if (sk->state != TCP_LISTEN) {

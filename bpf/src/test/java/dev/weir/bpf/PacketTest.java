@@ -39,6 +39,7 @@ class PacketTest {
   private static final int MALFORMED = 7;
   private static final int SELF_PORT = 8;
 
+  private static final byte[] NOPS = {1, 1, 1, 1, 1, 1, 1, 1};
   private static final InetAddress POD4 = InetAddress.ofLiteral("10.0.0.3");
   private static final InetAddress POD6 = InetAddress.ofLiteral("fd00::3");
   private static final InetAddress OTHER4 = InetAddress.ofLiteral("10.0.0.9");
@@ -166,6 +167,8 @@ class PacketTest {
     assertThat(out.getInt(tcp + 4)).isZero();
     assertThat(out.getInt(tcp + 8)).isEqualTo(0x01020305);
     assertThat(out.get(tcp + 13)).isEqualTo((byte) (Packet.RST | Packet.ACK));
+    // Options without a meaning, in place of the sender's own.
+    assertThat(out.slice(tcp + 20, 8)).isEqualTo(ByteBuffer.wrap(NOPS));
     assertThat(Packet.checks(reset, four)).isTrue();
   }
 

@@ -12,6 +12,7 @@ import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ProtocolFamily;
+import java.net.SocketTimeoutException;
 import java.net.StandardProtocolFamily;
 import java.nio.ByteBuffer;
 import java.nio.channels.DatagramChannel;
@@ -24,6 +25,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -35,6 +38,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 @NeedsKernel
 class PodsTest {
   private static final int PORT = 8080;
+  private static final int CALLED_FROM = 40_000;
+  private static final int CONNECT_MILLIS = 900;
+  private static final int TIME_WAIT = 6;
   private static final int NO_AGENT = 1;
   private static final int NO_ENDPOINT = 2;
   private static final int ESCAPE = 3;
@@ -273,6 +279,66 @@ class PodsTest {
     echo(accepted, socket, "and back");
     program.configureBlocking(false);
     assertThat(program.accept()).isNull();
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void aPortIsCalledFromAgainThoughItsLastConnectionRestsThere(boolean four) throws IOException {
+    InetAddress address = four ? TestPods.SERVER4 : TestPods.SERVER6;
+    ServerSocketChannel program = pods.listen(pods.server, address, PORT);
+    ServerSocketChannel inbound = pods.agentInbound(pods.server);
+    pods.enrolServer(0);
+    for (int time = 0; time < 3; time++) {
+      SocketChannel socket =
+          pods.connectFrom(CALLED_FROM, pods.client, address, PORT, CONNECT_MILLIS);
+      restAtTheServer(socket, pods.accept(inbound));
+    }
+    program.configureBlocking(false);
+    assertThat(program.accept()).isNull();
+    assertThat(pods.loaded.drops()).isEmpty();
+  }
+
+  /** Without TIME-WAIT assassination nothing ends what rests, and nothing may be sent round. */
+  @Test
+  void whatCannotBeEndedIsWaitedForWithoutAStormOfCopies() throws IOException {
+    ServerSocketChannel inbound = pods.agentInbound(pods.server);
+    pods.enrolServer(0);
+    TestPods.within(
+        pods.server, () -> Files.writeString(Path.of("/proc/sys/net/ipv4/tcp_rfc1337"), "1"));
+    SocketChannel socket =
+        pods.connectFrom(CALLED_FROM, pods.client, TestPods.SERVER4, PORT, CONNECT_MILLIS);
+    restAtTheServer(socket, pods.accept(inbound));
+    long before = received(pods.server);
+    assertThatThrownBy(
+            () -> pods.connectFrom(CALLED_FROM, pods.client, TestPods.SERVER4, PORT, 1_500))
+        .isInstanceOf(SocketTimeoutException.class);
+    // Two SYNs, each with one copy, and what neighbours say.
+    assertThat(received(pods.server) - before).isBetween(2L, 20L);
+  }
+
+  /** The server's side ends it first, and keeps it in TIME-WAIT. */
+  private void restAtTheServer(SocketChannel socket, SocketChannel accepted) throws IOException {
+    echo(socket, accepted, "there");
+    echo(accepted, socket, "and back");
+    accepted.close();
+    assertThat(socket.read(ByteBuffer.allocate(1))).isEqualTo(-1);
+    socket.close();
+    TestPods.await(
+        "the connection rests",
+        () ->
+            TestPods.within(pods.server, () -> Loaded.KERNEL.netlink().tcpSockets()).stream()
+                .anyMatch(one -> one.remotePort() == CALLED_FROM && one.state() == TIME_WAIT));
+  }
+
+  private static final Pattern RECEIVED = Pattern.compile("eth0: *\\d+ +(\\d+)");
+
+  /** Packets that its eth0 has had. */
+  private static long received(Fd netns) {
+    String devices =
+        TestPods.within(netns, () -> Files.readString(Path.of("/proc/thread-self/net/dev")));
+    Matcher found = RECEIVED.matcher(devices);
+    assertThat(found.find()).as(devices).isTrue();
+    return Long.parseLong(found.group(1));
   }
 
   @ParameterizedTest

@@ -14,6 +14,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ProtocolFamily;
 import java.net.StandardProtocolFamily;
+import java.net.StandardSocketOptions;
 import java.nio.channels.DatagramChannel;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
@@ -246,6 +247,15 @@ final class TestPods implements AutoCloseable {
       throws IOException {
     SocketChannel socket = keep(sockets, within(netns, () -> SocketChannel.open(family)));
     socket.socket().connect(new InetSocketAddress(address, port), CONNECT_MILLIS);
+    return socket;
+  }
+
+  /** The same from a port that may have been called from before. */
+  SocketChannel connectFrom(int from, Fd netns, InetAddress address, int port, int millis)
+      throws IOException {
+    SocketChannel socket = keep(sockets, within(netns, () -> SocketChannel.open(family(address))));
+    socket.setOption(StandardSocketOptions.SO_REUSEADDR, true).bind(new InetSocketAddress(from));
+    socket.socket().connect(new InetSocketAddress(address, port), millis);
     return socket;
   }
 

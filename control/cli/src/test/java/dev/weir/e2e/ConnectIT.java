@@ -6,6 +6,7 @@ import dev.weir.api.json.Json;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -69,6 +70,23 @@ final class ConnectIT {
             way.client,
             Cases.with(Cases.of("many", lab.ip(way.server, "v4"), 8080), "count", THOUSAND));
     assertThat(answer.get("back").number()).as(answer.toJson()).isEqualTo(THOUSAND);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"v4,false", "v6,false", "v4,true", "v6,true"})
+  void aPortIsCalledFromAgainWhateverIsLeftOfItsLastConnection(
+      String family, boolean forgotten, Lab lab) {
+    int count = forgotten ? 3 : 100;
+    for (Way way : new Way[] {Way.INTO_THE_MESH, Way.TUNNEL_BETWEEN_NODES, Way.DIRECT}) {
+      Json theCase = Cases.of(way.name(), "again", lab.ip(way.server, family), 8080, family);
+      Json answer =
+          lab.one(
+              way.client,
+              Cases.with(Cases.with(theCase, "count", count), "forgets", Json.of(forgotten)));
+      assertThat(answer.get("answers").number()).as(answer.toJson()).isEqualTo(count);
+      // Who comes upon a connection that its client forgot comes again a second later.
+      assertThat(answer.get("seconds").number()).as(answer.toJson()).isLessThan(forgotten ? 8 : 5);
+    }
   }
 
   @Test

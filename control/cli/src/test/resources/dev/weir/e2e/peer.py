@@ -12,6 +12,7 @@ import threading
 import time
 
 PATIENCE = 20.0
+TCP_REPAIR = 19
 last = {}
 
 
@@ -337,6 +338,29 @@ def case_many(case):
     for sock in held:
         sock.close()
     return {"back": back}
+
+
+def case_again(case):
+    """Calls from one port, again and again. The server ends each connection first, or the client forgets it: that says nothing to anybody."""
+    family, address = addresses(case["host"], case["port"], case["family"])
+    port, answers, start = 0, 0, time.time()
+    for _ in range(int(case["count"])):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.settimeout(PATIENCE)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("", port))
+        sock.connect(address)
+        port = sock.getsockname()[1]
+        read_line(sock)
+        sock.sendall(b"echo\n" if case["forgets"] else b"who\n")
+        if case["forgets"]:
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+        else:
+            while recv(sock, 64):
+                pass
+        sock.close()
+        answers += 1
+    return {"answers": answers, "seconds": time.time() - start}
 
 
 def case_nonblocking(case):
