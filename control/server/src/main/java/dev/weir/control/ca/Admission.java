@@ -2,6 +2,7 @@ package dev.weir.control.ca;
 
 import dev.weir.control.log.Log;
 import dev.weir.control.port.Connections;
+import dev.weir.control.port.Worker;
 import io.grpc.Context;
 import io.grpc.Contexts;
 import io.grpc.Grpc;
@@ -13,11 +14,8 @@ import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -41,22 +39,13 @@ public final class Admission implements AutoCloseable {
    */
   private static final int MOST_WAITING_OF_ADDRESS = 32;
 
-  private static final long GOODBYE_MILLIS = 1_000;
-
   private final Tokens tokens;
   private final Supplier<NodePods> pods;
   private final Set<String> nodeAccounts;
   private final Connections connections;
   private final Log log;
   private final Map<String, Integer> waitingOfAddress = new ConcurrentHashMap<>();
-  private final ThreadPoolExecutor thread =
-      new ThreadPoolExecutor(
-          1,
-          1,
-          0,
-          TimeUnit.SECONDS,
-          new ArrayBlockingQueue<>(MOST_WAITING),
-          Thread.ofPlatform().name("admission").daemon().factory());
+  private final Worker thread = new Worker("admission", MOST_WAITING);
 
   /** What a caller must be, beyond what its token proves. */
   private interface Rule {
@@ -121,15 +110,7 @@ public final class Admission implements AutoCloseable {
 
   @Override
   public void close() {
-    thread.shutdown();
-    try {
-      if (!thread.awaitTermination(GOODBYE_MILLIS, TimeUnit.MILLISECONDS)) {
-        thread.shutdownNow();
-      }
-    } catch (InterruptedException e) {
-      thread.shutdownNow();
-      Thread.currentThread().interrupt();
-    }
+    thread.close();
   }
 
   /** Stands before one service. */

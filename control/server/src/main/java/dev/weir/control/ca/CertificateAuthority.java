@@ -4,12 +4,11 @@ import dev.weir.api.json.Json;
 import dev.weir.api.model.MeshModel;
 import dev.weir.control.log.Log;
 import dev.weir.control.port.Connections;
+import dev.weir.control.port.Worker;
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
 import java.time.InstantSource;
-import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
-import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import javax.net.ssl.X509ExtendedKeyManager;
 
@@ -22,7 +21,6 @@ public final class CertificateAuthority implements AutoCloseable {
   private static final int MOST_WAITING = 1_000;
 
   private static final long LOOK_MILLIS = 1_000;
-  private static final long GOODBYE_MILLIS = 1_000;
 
   private final InstantSource clock;
   private final AuthorityFolder folder;
@@ -30,7 +28,7 @@ public final class CertificateAuthority implements AutoCloseable {
   private final CaReport report;
   private final Admission admission;
   private final ServerServiceDefinition service;
-  private final ThreadPoolExecutor thread;
+  private final Worker thread;
   private final ScheduledThreadPoolExecutor looking;
   private volatile NodePods pods = NodePods.UNKNOWN;
   private long generation;
@@ -41,14 +39,7 @@ public final class CertificateAuthority implements AutoCloseable {
     this.folder = AuthorityFolder.open(options.files(), clock, log);
     this.own = new ServerIdentity(options.names());
     own.renew(folder.current(), clock.instant());
-    this.thread =
-        new ThreadPoolExecutor(
-            1,
-            1,
-            0,
-            TimeUnit.SECONDS,
-            new ArrayBlockingQueue<>(MOST_WAITING),
-            Thread.ofPlatform().name("ca").daemon().factory());
+    this.thread = new Worker("ca", MOST_WAITING);
     this.looking =
         new ScheduledThreadPoolExecutor(1, Thread.ofPlatform().name("ca-files").daemon().factory());
     Refusals refusals = new Refusals("certificate refused", clock, log);
@@ -130,14 +121,6 @@ public final class CertificateAuthority implements AutoCloseable {
   public void close() {
     looking.shutdownNow();
     admission.close();
-    thread.shutdown();
-    try {
-      if (!thread.awaitTermination(GOODBYE_MILLIS, TimeUnit.MILLISECONDS)) {
-        thread.shutdownNow();
-      }
-    } catch (InterruptedException e) {
-      thread.shutdownNow();
-      Thread.currentThread().interrupt();
-    }
+    thread.close();
   }
 }

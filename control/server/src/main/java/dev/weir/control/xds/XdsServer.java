@@ -12,6 +12,7 @@ import dev.weir.control.ca.Caller;
 import dev.weir.control.ca.Refusal;
 import dev.weir.control.ca.Refusals;
 import dev.weir.control.log.Log;
+import dev.weir.control.port.Worker;
 import io.grpc.Context;
 import io.grpc.Contexts;
 import io.grpc.Grpc;
@@ -35,8 +36,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
@@ -53,7 +52,6 @@ public final class XdsServer implements AutoCloseable {
   private static final int MOST_TYPES = 16;
 
   private static final int MOST_ERROR_CHARACTERS = 1_000;
-  private static final long GOODBYE_MILLIS = 2_000;
   private static final long LONGEST_WAIT_MILLIS = TimeUnit.HOURS.toMillis(1);
 
   private static final Context.Key<SocketAddress> PEER = Context.key("peer");
@@ -62,8 +60,8 @@ public final class XdsServer implements AutoCloseable {
   private final InstantSource clock;
   private final EventLoopGroup loops;
   private final Refusals refusals;
-  private final ExecutorService thread =
-      Executors.newSingleThreadExecutor(Thread.ofPlatform().name("xds").daemon().factory());
+  // A stream has one message waiting, its beginning and its end.
+  private final Worker thread = new Worker("xds", Integer.MAX_VALUE);
   private final Clients clients = new Clients();
   private final AtomicBoolean pushDue = new AtomicBoolean();
   private volatile State current = State.EMPTY;
@@ -141,15 +139,7 @@ public final class XdsServer implements AutoCloseable {
         stream.end(Status.UNAVAILABLE.withDescription("the control plane is stopping"));
       }
     });
-    thread.shutdown();
-    try {
-      if (!thread.awaitTermination(GOODBYE_MILLIS, TimeUnit.MILLISECONDS)) {
-        thread.shutdownNow();
-      }
-    } catch (InterruptedException e) {
-      thread.shutdownNow();
-      Thread.currentThread().interrupt();
-    }
+    thread.close();
   }
 
   /** However often a model is published before the thread comes to it, it pushes once. */
@@ -168,7 +158,7 @@ public final class XdsServer implements AutoCloseable {
     try {
       thread.execute(work);
     } catch (RejectedExecutionException e) {
-      if (!thread.isShutdown()) {
+      if (!thread.isClosed()) {
         throw e;
       }
       // After close all streams are ended, and what clients still say has no meaning.
