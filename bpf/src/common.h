@@ -9,6 +9,7 @@
 #define SOCK_DGRAM 2
 #define TCP_CLOSE 7
 #define TCP_LISTEN 10
+#define EADDRINUSE 98
 #define ECONNREFUSED 111
 
 #define SOL_SOCKET 1

@@ -2,6 +2,7 @@
 /*
  * cgroup/connect4 and connect6: where a pod's connection goes is decided before its SYN exists.
  *
+ *   agent's delivery                     refused from a port that the client calls the same server from, so that it takes another
  *   agent's own, loopback, own address   as it is
  *   excluded by annotation               as it is, recorded
  *   no agent alive                       refused, or as it is where the pod asked for `open`
@@ -22,11 +23,11 @@ struct outbound {
 	__u16 to_port;
 };
 
-static __always_inline int refuse(void)
+static __always_inline int refuse(int error)
 {
 	/* Without bpf_set_retval (before 5.18) connect fails with EPERM. */
 	if (bpf_core_enum_value_exists(enum bpf_func_id___weir, BPF_FUNC_set_retval___weir))
-		bpf_set_retval(-ECONNREFUSED);
+		bpf_set_retval(-error);
 	return 0;
 }
 
@@ -37,7 +38,7 @@ static __always_inline int outbound_refuse(const struct outbound *out, __u32 rea
 	__builtin_memcpy(&tuple.daddr, &out->socket.asked, sizeof(tuple.daddr));
 	tuple.dport = out->socket.asked_port;
 	drop_report(out->pod->pod, reason, &tuple);
-	return refuse();
+	return refuse(ECONNREFUSED);
 }
 
 /* The agent lives if it beats and listens: a killed one stops listening at once, a hung one stops beating. */
@@ -70,6 +71,43 @@ static __always_inline bool agent_listens(struct bpf_sock_addr *ctx, bool v4, __
 	listens = udp || sk->state == TCP_LISTEN;
 	bpf_sk_release(sk);
 	return listens;
+}
+
+/*
+ * A delivery has its client's address and shares the pod's namespace with what the client sent itself. From a port that the client calls
+ * that very server from, its SYN would find the client's own connection, whose answer makes the agent's kernel reset it: so whoever calls from
+ * there is looked for, by the addresses that the SYN will have.
+ */
+static __always_inline bool delivery_meets(struct bpf_sock_addr *ctx, const struct bpf_sock *sk, const struct outbound *out)
+{
+	const struct weir_addr *to = &out->socket.asked;
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *found;
+	bool meets;
+	__u32 size;
+
+	if (addr_is4(to)) {
+		tuple.ipv4.saddr = sk->src_ip4;
+		tuple.ipv4.daddr = to->w[3];
+		tuple.ipv4.sport = bpf_htons(sk->src_port);
+		tuple.ipv4.dport = bpf_htons(out->socket.asked_port);
+		size = sizeof(tuple.ipv4);
+	} else {
+		tuple.ipv6.saddr[0] = sk->src_ip6[0];
+		tuple.ipv6.saddr[1] = sk->src_ip6[1];
+		tuple.ipv6.saddr[2] = sk->src_ip6[2];
+		tuple.ipv6.saddr[3] = sk->src_ip6[3];
+		__builtin_memcpy(tuple.ipv6.daddr, to, sizeof(tuple.ipv6.daddr));
+		tuple.ipv6.sport = bpf_htons(sk->src_port);
+		tuple.ipv6.dport = bpf_htons(out->socket.asked_port);
+		size = sizeof(tuple.ipv6);
+	}
+	found = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!found)
+		return false;
+	meets = found->state != TCP_LISTEN;
+	bpf_sk_release(found);
+	return meets;
 }
 
 static __always_inline bool outbound_excluded(const struct outbound *out)
@@ -269,7 +307,11 @@ static __always_inline int outbound(struct bpf_sock_addr *ctx, struct outbound *
 	enum decision decision;
 	bool v4;
 
-	if (!sk || mark_is_agents(sk->mark))
+	if (!sk)
+		return 1;
+	if (sk->mark == WEIR_MARK_DELIVER && !datagram && delivery_meets(ctx, sk, out))
+		return refuse(EADDRINUSE);
+	if (mark_is_agents(sk->mark))
 		return 1;
 	out->socket.picked = out->socket.asked;
 	out->socket.picked_port = out->socket.asked_port;

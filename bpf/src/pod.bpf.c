@@ -349,12 +349,13 @@ static __always_inline bool syn_is_bare(struct __sk_buff *skb, const struct syn 
  * knows of none, resets it and comes again). A SYN that is assigned to a listener goes past both, and then is dropped without a word for as
  * long as its predecessor is there (inet_ehash_insert). So both are done here.
  */
-static __always_inline bool syn_meets(struct __sk_buff *skb, const struct syn *syn, int *verdict)
+static __always_inline bool syn_meets(struct __sk_buff *skb, const struct syn *syn, const struct weir_pod *pod, int *verdict)
 {
-	struct bpf_sock *sk = sock_find(skb, syn, syn->tcp.source, syn->tcp.dest);
+	struct bpf_sock *sk = sock_find(skb, syn, syn->tcp.source, syn->tcp.dest), *full;
 	struct tcp_timewait_sock *resting;
 	struct bpf_tcp_sock *tcp;
 	__be32 seq, ack;
+	bool delivery;
 
 	if (!sk)
 		return false;
@@ -365,15 +366,24 @@ static __always_inline bool syn_meets(struct __sk_buff *skb, const struct syn *s
 		*verdict = syn_reopen(skb, syn, ack);
 		return true;
 	}
-	tcp = sk->state == TCP_LISTEN ? NULL : bpf_tcp_sock(sk);
-	if (!tcp) {
+	full = bpf_sk_fullsock(sk);
+	tcp = bpf_tcp_sock(sk);
+	if (!full || !tcp || full->state == TCP_LISTEN) {
 		/* The server's own listener; or this very connection is being made, and the kernel repeats its answer. */
 		bpf_sk_release(sk);
 		return false;
 	}
+	/* What the server accepts has the mark of the SYN (tcp_fwmark_accept). */
+	delivery = full->mark == WEIR_MARK_DELIVER;
 	seq = bpf_htonl(tcp->snd_nxt);
 	ack = bpf_htonl(tcp->rcv_nxt);
 	bpf_sk_release(sk);
+	if (delivery) {
+		/* Another connection of this client: to ask would have it reset. The SYN comes again. */
+		drop_report(pod->pod, WEIR_REASON_PORT_TAKEN, &syn->tuple);
+		*verdict = TC_DROP;
+		return true;
+	}
 	/* What a SYN may carry as data, the answer would say back. */
 	*verdict = syn_is_bare(skb, syn) ? syn_answer(skb, syn, seq, ack, FLAG_ACK) : TC_DROP;
 	return true;
@@ -387,7 +397,7 @@ static __always_inline int syn_to_agent(struct __sk_buff *skb, const struct syn 
 
 	if (!agent_beats())
 		return syn_without_agent(skb, syn, pod, WEIR_REASON_NO_AGENT);
-	if (syn_meets(skb, syn, &verdict))
+	if (syn_meets(skb, syn, pod, &verdict))
 		return verdict;
 	/* Source port 0 matches no connection, so what is found is the listener. */
 	sk = sock_find(skb, syn, 0, bpf_htons(WEIR_PORT_INBOUND));

@@ -206,6 +206,7 @@ enum weir_reason {
 	WEIR_REASON_SELF_PORT = 8,      /* a pod called a port of the agent */
 	WEIR_REASON_DNS_NO_AGENT = 9,
 	WEIR_REASON_EVENT_LOST = 10, /* weir_events was full: an event, not a connection, was lost */
+	WEIR_REASON_PORT_TAKEN = 11, /* a client outside calls from the port of a delivery to the same server */
 	WEIR_REASON_MAX
 };
 struct weir_drop_key {

@@ -89,6 +89,21 @@ final class ConnectIT {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"v4", "v6"})
+  void aClientThatCallsFromLowPortsDoesNotMeetItsDeliveries(String family, Lab lab) {
+    long before = lab.refusals("node-1", "port-taken");
+    Json answer =
+        lab.one("out-a", Cases.of(family, "low_ports", lab.ip("in-b", family), 8080, family));
+    assertThat(answer.get("second").number()).as(answer.toJson()).isEqualTo(2);
+    assertThat(answer.get("third").number()).as(answer.toJson()).isEqualTo(6);
+    assertThat(answer.get("unhurt").isTrue()).as(answer.toJson()).isTrue();
+    assertThat(answer.get("meeting").text()).as(answer.toJson()).isEqualTo("timeout");
+    assertThat(answer.get("still").isTrue()).as(answer.toJson()).isTrue();
+    assertThat(answer.get("afterwards").isTrue()).as(answer.toJson()).isTrue();
+    Waiting.until("the refusal to be counted", () -> lab.refusals("node-1", "port-taken") > before);
+  }
+
   @Test
   void aClientThatBindsItsOwnAddressFirstIsCapturedToo(Lab lab) {
     Json theCase = Cases.with(Cases.of("bound", "in-c", 80), "bind", Json.of(lab.ip("in-a", "v4")));

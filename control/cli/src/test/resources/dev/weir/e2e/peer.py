@@ -349,7 +349,11 @@ def case_again(case):
         sock.settimeout(PATIENCE)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("", port))
-        sock.connect(address)
+        deadline = time.time() + PATIENCE
+        while (code := sock.connect_ex(address)) == errno.EADDRNOTAVAIL and time.time() < deadline:
+            time.sleep(0.001)  # the last FIN is not acknowledged yet
+        if code:
+            raise OSError(code, os.strerror(code))
         port = sock.getsockname()[1]
         read_line(sock)
         sock.sendall(b"echo\n" if case["forgets"] else b"who\n")
@@ -361,6 +365,47 @@ def case_again(case):
         sock.close()
         answers += 1
     return {"answers": answers, "seconds": time.time() - start}
+
+
+def case_low_ports(case):
+    """A client that calls from ports which deliveries may be made from: neither of two that come upon each other hurts the other."""
+
+    def call(port, patience=PATIENCE):
+        family, address = addresses(case["host"], case["port"], case["family"])
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.settimeout(patience)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("", port))
+        sock.connect(address)
+        delivered_from = int(read_line(sock).split()[2])
+        sock.sendall(b"echo\n")
+        return sock, delivered_from
+
+    def answers(sock):
+        sock.sendall(b"x")
+        return recv(sock, 1) == b"x"
+
+    first, at = call(0)
+    while at > 32000:
+        # The next ones would begin anew at the lowest port.
+        first.close()
+        first, at = call(0)
+    second, second_at = call(at + 4)
+    # Its turn would have been the port that the second one's client calls from.
+    third, third_at = call(0)
+    result = {"second": second_at - at, "third": third_at - at, "unhurt": answers(second) and answers(third)}
+    try:
+        call(second_at, 1.5)
+        result["meeting"] = "connected"
+    except TimeoutError:
+        result["meeting"] = "timeout"
+    result["still"] = answers(second)
+    second.close()
+    fourth, _ = call(second_at)
+    result["afterwards"] = answers(fourth)
+    for sock in (first, third, fourth):
+        sock.close()
+    return result
 
 
 def case_nonblocking(case):

@@ -16,6 +16,8 @@ public enum Reason {
   DNS_NO_AGENT(9, "dns-no-agent"),
   /** An event, not a connection, was lost: the ring was full. */
   EVENT_LOST(10, "event-lost"),
+  /** A client outside called from the port of a delivery to the same server; it tries again. */
+  PORT_TAKEN(11, "port-taken"),
   UNKNOWN(-1, "unknown");
 
   private static final Reason[] ALL = values();

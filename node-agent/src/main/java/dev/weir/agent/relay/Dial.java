@@ -331,7 +331,9 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening, PodTunnels.FarO
               target.getAddress() instanceof Inet4Address ? LOOPBACK_4 : LOOPBACK_6,
               target.getPort());
     } else if (there != null) {
-      from = new InetSocketAddress(sourceFor(target.getAddress()), there.nextPort());
+      from =
+          new InetSocketAddress(
+              sourceFor(target.getAddress()), there.nextPort(portsTried > MOST_PORTS / 2));
     }
     server.connect(
         loop,

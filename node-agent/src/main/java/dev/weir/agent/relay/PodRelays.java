@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -37,13 +38,16 @@ final class PodRelays {
   // Deliveries share the pod's namespace with what clients sent themselves: a delivery from a port
   // that the same client calls from is the same connection to the kernel, and one of the two never
   // stands (seen, once some hundred were open). Clients call from 32768 up (ip_local_port_range),
-  // so
-  // deliveries come from below.
+  // so deliveries come from below; where that is set to begin lower, Linux calls from ports as even
+  // or odd as the first of them, which nearly always is even (__inet_hash_connect).
   private static final int FIRST_PORT = 1024;
-  private static final int PORTS = 32768 - FIRST_PORT;
+  private static final int PORTS = (32768 - FIRST_PORT) / 2;
 
   private final AtomicInteger dialling = new AtomicInteger();
-  private final AtomicInteger delivered = new AtomicInteger();
+
+  // Not where the agent before this one began: what it still delivers may be there.
+  private final AtomicInteger delivered =
+      new AtomicInteger(ThreadLocalRandom.current().nextInt(PORTS));
   private volatile boolean deleted;
   private volatile Pod pod;
   private volatile List<PodPort> listeners = List.of();
@@ -146,9 +150,14 @@ final class PodRelays {
     live.forEach(visitor);
   }
 
-  /** The port to deliver the next connection from; one after the other, so each rests longest. */
-  int nextPort() {
-    return FIRST_PORT + Math.floorMod(delivered.getAndIncrement(), PORTS);
+  /**
+   * The port to deliver the next connection from; one after the other, so each rests longest.
+   *
+   * @param even one that is not the first choice
+   */
+  int nextPort(boolean even) {
+    int turn = Math.floorMod(delivered.getAndIncrement(), PORTS);
+    return FIRST_PORT + 2 * turn + (even ? 0 : 1);
   }
 
   /**
