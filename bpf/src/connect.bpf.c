@@ -76,12 +76,14 @@ static __always_inline bool agent_listens(struct bpf_sock_addr *ctx, bool v4, __
 /*
  * A delivery has its client's address and shares the pod's namespace with what the client sent itself. From a port that the client calls
  * that very server from, its SYN would find the client's own connection, whose answer makes the agent's kernel reset it: so whoever calls from
- * there is looked for, by the addresses that the SYN will have.
+ * there is looked for, by the addresses that the SYN will have. A connection of the client's that rests would have to be reset first, which
+ * takes the SYN some milliseconds: that keeps deliveries from odd ports only, their first choice, since all ports may be so.
  */
 static __always_inline bool delivery_meets(struct bpf_sock_addr *ctx, const struct bpf_sock *sk, const struct outbound *out)
 {
 	const struct weir_addr *to = &out->socket.asked;
 	struct bpf_sock_tuple tuple = {};
+	struct tcp_timewait_sock *resting;
 	struct bpf_sock *found;
 	bool meets;
 	__u32 size;
@@ -102,10 +104,15 @@ static __always_inline bool delivery_meets(struct bpf_sock_addr *ctx, const stru
 		tuple.ipv6.dport = bpf_htons(out->socket.asked_port);
 		size = sizeof(tuple.ipv6);
 	}
-	found = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	found = bpf_skc_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!found)
 		return false;
-	meets = found->state != TCP_LISTEN;
+	resting = bpf_skc_to_tcp_timewait_sock(found);
+	if (resting)
+		/* What the server keeps of an earlier delivery, the SYN opens anew. */
+		meets = (sk->src_port & 1) && resting->tw_sk.tw_mark != WEIR_MARK_DELIVER;
+	else
+		meets = found->state != TCP_LISTEN;
 	bpf_sk_release(found);
 	return meets;
 }

@@ -19,6 +19,7 @@ struct sock_common {
 
 struct inet_timewait_sock {
 	struct sock_common __tw_common;
+	__u32 tw_mark;
 };
 
 struct tcp_timewait_sock {

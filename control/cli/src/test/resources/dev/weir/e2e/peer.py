@@ -370,7 +370,7 @@ def case_again(case):
 def case_low_ports(case):
     """A client that calls from ports which deliveries may be made from: neither of two that come upon each other hurts the other."""
 
-    def call(port, patience=PATIENCE):
+    def call(port, command=b"echo\n", patience=PATIENCE):
         family, address = addresses(case["host"], case["port"], case["family"])
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.settimeout(patience)
@@ -378,7 +378,7 @@ def case_low_ports(case):
         sock.bind(("", port))
         sock.connect(address)
         delivered_from = int(read_line(sock).split()[2])
-        sock.sendall(b"echo\n")
+        sock.sendall(command)
         return sock, delivered_from
 
     def answers(sock):
@@ -390,12 +390,12 @@ def case_low_ports(case):
         # The next ones would begin anew at the lowest port.
         first.close()
         first, at = call(0)
+    # Each time the third one's turn would be the port that the second one's client calls from.
     second, second_at = call(at + 4)
-    # Its turn would have been the port that the second one's client calls from.
     third, third_at = call(0)
-    result = {"second": second_at - at, "third": third_at - at, "unhurt": answers(second) and answers(third)}
+    result = {"pastOpen": [second_at - at, third_at - at], "unhurt": answers(second) and answers(third)}
     try:
-        call(second_at, 1.5)
+        call(second_at, patience=1.5)
         result["meeting"] = "connected"
     except TimeoutError:
         result["meeting"] = "timeout"
@@ -403,7 +403,14 @@ def case_low_ports(case):
     second.close()
     fourth, _ = call(second_at)
     result["afterwards"] = answers(fourth)
-    for sock in (first, third, fourth):
+    fifth, at = call(0)
+    ended, ended_at = call(at + 4, b"who\n")
+    while recv(ended, 64):
+        pass
+    ended.close()
+    sixth, sixth_at = call(0)
+    result["pastResting"] = [ended_at - at, sixth_at - at]
+    for sock in (first, third, fourth, fifth, sixth):
         sock.close()
     return result
 

@@ -54,6 +54,9 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening, PodTunnels.FarO
   // A run of ports that are taken is a client with as many connections open to this very server.
   private static final int MOST_PORTS = 64;
 
+  // Beyond these, what rests at a port is no hindrance (delivery_meets in connect.bpf.c).
+  private static final int MOST_ODD_PORTS = 3;
+
   private final Relays relays;
   private final PodRelays pod;
   private final EventLoop loop;
@@ -333,7 +336,7 @@ final class Dial implements PodSupply.Taker, PodTunnels.Opening, PodTunnels.FarO
     } else if (there != null) {
       from =
           new InetSocketAddress(
-              sourceFor(target.getAddress()), there.nextPort(portsTried > MOST_PORTS / 2));
+              sourceFor(target.getAddress()), there.nextPort(portsTried >= MOST_ODD_PORTS));
     }
     server.connect(
         loop,
