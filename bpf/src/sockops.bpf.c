@@ -77,8 +77,13 @@ static __always_inline void original_publish(struct bpf_sock_ops *ctx, const str
 		.service = socket->service,
 		.pod = socket->src_pod,
 	};
+	struct weir_addr usual;
 
 	key.family = addr_is4(&tuple->daddr) ? AF_INET : AF_INET6;
+	/* A program that has bound an address of the pod's may have the port of one that has not. */
+	addr_loopback(&usual, addr_is4(&tuple->daddr));
+	if (!addr_equal(&tuple->saddr, &usual))
+		key.from = tuple->saddr.w[3];
 	bpf_map_update_elem(&weir_originals, &key, &original, BPF_ANY);
 }
 

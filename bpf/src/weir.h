@@ -116,8 +116,8 @@ enum weir_verdict_flag {
 struct weir_original_key {
 	__u64 cookie; /* netns of the client */
 	__u16 port;   /* its local port */
-	__u16 family; /* AF_INET for 127.0.0.1 (v4-mapped too), AF_INET6 for ::1 */
-	__u32 reserved;
+	__u16 family; /* AF_INET where it called 127.0.0.1 (v4-mapped too), AF_INET6 for ::1 */
+	__u32 from;   /* the end of its own address, network order; 0 for 127.0.0.1 and ::1, which is all that have not bound another */
 };
 struct weir_original {
 	struct weir_addr asked;  /* what the application named */

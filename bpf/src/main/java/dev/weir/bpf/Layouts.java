@@ -17,6 +17,9 @@ public final class Layouts {
   public static final int TUPLE_BYTES = 40;
   public static final int FLOW_BYTES = 72;
 
+  private static final InetAddress LOOPBACK_4 = InetAddress.ofLiteral("127.0.0.1");
+  private static final InetAddress LOOPBACK_6 = InetAddress.ofLiteral("::1");
+
   private Layouts() {}
 
   public static ByteBuffer allocate(int bytes) {
@@ -178,13 +181,17 @@ public final class Layouts {
   }
 
   // struct weir_original_key; AF_INET 2, AF_INET6 10
-  public static byte[] originalKey(long cookie, int port, boolean v6) {
-    return allocate(16)
-        .putLong(cookie)
-        .putShort((short) port)
-        .putShort((short) (v6 ? 10 : 2))
-        .putInt(0)
-        .array();
+  public static byte[] originalKey(long cookie, InetSocketAddress client) {
+    byte[] address = client.getAddress().getAddress();
+    ByteBuffer key =
+        allocate(16)
+            .putLong(cookie)
+            .putShort((short) client.getPort())
+            .putShort((short) (address.length == 16 ? 10 : 2));
+    if (!client.getAddress().equals(address.length == 16 ? LOOPBACK_6 : LOOPBACK_4)) {
+      key.put(address, address.length - 4, 4);
+    }
+    return key.array();
   }
 
   // struct weir_original

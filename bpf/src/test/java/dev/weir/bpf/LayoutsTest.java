@@ -120,10 +120,18 @@ class LayoutsTest {
 
   @Test
   void anOriginalIsReadAsTheProgramsWroteIt() {
-    Btf.Value key = read("weir_original_key", Layouts.originalKey(77, 40_000, true));
+    Btf.Value key =
+        read(
+            "weir_original_key",
+            Layouts.originalKey(77, new InetSocketAddress(TestPods.LOOPBACK6, 40_000)));
     assertThat(key.u64("cookie")).isEqualTo(77);
     assertThat(key.u16("port")).isEqualTo(40_000);
     assertThat(key.u16("family")).isEqualTo(10);
+    assertThat(key.u32("from")).isZero();
+    InetSocketAddress bound = new InetSocketAddress(InetAddress.ofLiteral("10.0.0.3"), 40_000);
+    Btf.Value other = read("weir_original_key", Layouts.originalKey(77, bound));
+    assertThat(other.u16("family")).isEqualTo(2);
+    assertThat(other.u32("from")).isEqualTo(Integer.reverseBytes(0x0a000003));
 
     byte[] value =
         btf.empty("weir_original")

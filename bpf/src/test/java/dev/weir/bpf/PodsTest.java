@@ -39,6 +39,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class PodsTest {
   private static final int PORT = 8080;
   private static final int CALLED_FROM = 40_000;
+  private static final InetSocketAddress ANY_FROM = new InetSocketAddress(CALLED_FROM);
   private static final int CONNECT_MILLIS = 900;
   private static final int TIME_WAIT = 6;
   private static final int NO_AGENT = 1;
@@ -82,11 +83,7 @@ class PodsTest {
     byte[] value =
         pods.loaded
             .map(Programs.ORIGINALS)
-            .lookup(
-                Layouts.originalKey(
-                    Loaded.KERNEL.namespaces().cookie(pods.client),
-                    peer.getPort(),
-                    peer.getAddress().getAddress().length == 16));
+            .lookup(Layouts.originalKey(Loaded.KERNEL.namespaces().cookie(pods.client), peer));
     assertThat(value).as("original of %s", peer).isNotNull();
     return Layouts.OriginalEntry.of(value == null ? new byte[0] : value);
   }
@@ -128,6 +125,27 @@ class PodsTest {
     echo(socket, accepted, "to the agent");
     echo(accepted, socket, "and back");
     assertThat(pods.loaded.drops()).isEmpty();
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void whoHasBoundAnAddressMayHaveThePortOfWhoHasNot(boolean four) throws IOException {
+    InetAddress server = four ? TestPods.SERVER4 : TestPods.SERVER6;
+    InetAddress own = four ? TestPods.CLIENT4 : TestPods.CLIENT6;
+    InetAddress loopback = four ? TestPods.LOOPBACK4 : TestPods.LOOPBACK6;
+    ServerSocketChannel outbound = clientsAgent(server);
+    pods.enrolClient(0);
+    for (InetAddress from : List.of(own, loopback)) {
+      InetSocketAddress bound = new InetSocketAddress(from, CALLED_FROM);
+      pods.connectFrom(bound, pods.client, server, from.equals(own) ? 81 : 82, CONNECT_MILLIS);
+    }
+    for (int accepted = 0; accepted < 2; accepted++) {
+      SocketChannel each = pods.accept(outbound);
+      InetAddress from = ((InetSocketAddress) each.getRemoteAddress()).getAddress();
+      assertThat(original(each).asked().getPort())
+          .as("from %s", from)
+          .isEqualTo(from.equals(own) ? 81 : 82);
+    }
   }
 
   @ParameterizedTest
@@ -289,8 +307,7 @@ class PodsTest {
     ServerSocketChannel inbound = pods.agentInbound(pods.server);
     pods.enrolServer(0);
     for (int time = 0; time < 3; time++) {
-      SocketChannel socket =
-          pods.connectFrom(CALLED_FROM, pods.client, address, PORT, CONNECT_MILLIS);
+      SocketChannel socket = pods.connectFrom(ANY_FROM, pods.client, address, PORT, CONNECT_MILLIS);
       restAtTheServer(socket, pods.accept(inbound));
     }
     program.configureBlocking(false);
@@ -306,11 +323,10 @@ class PodsTest {
     TestPods.within(
         pods.server, () -> Files.writeString(Path.of("/proc/sys/net/ipv4/tcp_rfc1337"), "1"));
     SocketChannel socket =
-        pods.connectFrom(CALLED_FROM, pods.client, TestPods.SERVER4, PORT, CONNECT_MILLIS);
+        pods.connectFrom(ANY_FROM, pods.client, TestPods.SERVER4, PORT, CONNECT_MILLIS);
     restAtTheServer(socket, pods.accept(inbound));
     long before = received(pods.server);
-    assertThatThrownBy(
-            () -> pods.connectFrom(CALLED_FROM, pods.client, TestPods.SERVER4, PORT, 1_500))
+    assertThatThrownBy(() -> pods.connectFrom(ANY_FROM, pods.client, TestPods.SERVER4, PORT, 1_500))
         .isInstanceOf(SocketTimeoutException.class);
     // Two SYNs, each with one copy, and what neighbours say.
     assertThat(received(pods.server) - before).isBetween(2L, 20L);

@@ -251,10 +251,11 @@ final class TestPods implements AutoCloseable {
   }
 
   /** The same from a port that may have been called from before. */
-  SocketChannel connectFrom(int from, Fd netns, InetAddress address, int port, int millis)
+  SocketChannel connectFrom(
+      InetSocketAddress from, Fd netns, InetAddress address, int port, int millis)
       throws IOException {
     SocketChannel socket = keep(sockets, within(netns, () -> SocketChannel.open(family(address))));
-    socket.setOption(StandardSocketOptions.SO_REUSEADDR, true).bind(new InetSocketAddress(from));
+    socket.setOption(StandardSocketOptions.SO_REUSEADDR, true).bind(from);
     socket.socket().connect(new InetSocketAddress(address, port), millis);
     return socket;
   }

@@ -193,7 +193,7 @@ final class Practice implements AutoCloseable {
             fairness,
             new Router(_ -> null, new SplittableRandom()),
             mesh,
-            (_, _, _) -> new Original(server, server, 0),
+            (_, _) -> new Original(server, server, 0),
             new NoVerdicts(),
             new Authz(),
             telemetry,

@@ -2,6 +2,7 @@ package dev.weir.agent.capture;
 
 import dev.weir.bpf.Layouts;
 import dev.weir.ffi.Bpf.BpfMap;
+import java.net.InetSocketAddress;
 import org.jspecify.annotations.Nullable;
 
 /** One syscall, about 1.3 µs. */
@@ -13,8 +14,8 @@ final class KernelOriginals implements Originals {
   }
 
   @Override
-  public @Nullable Original take(Pod pod, int port, boolean v6) {
-    byte[] key = Layouts.originalKey(pod.cookie(), port, v6);
+  public @Nullable Original take(Pod pod, InetSocketAddress client) {
+    byte[] key = Layouts.originalKey(pod.cookie(), client);
     // Left there, a later connection from the same port whose own entry was evicted would be taken
     // to this one's destination.
     byte[] value = originals.take(key);

@@ -1,5 +1,6 @@
 package dev.weir.agent.capture;
 
+import java.net.InetSocketAddress;
 import org.jspecify.annotations.Nullable;
 
 /** Original destinations of captured connections. Any thread. */
@@ -9,8 +10,7 @@ public interface Originals {
    * evicted it: then close the connection with a reset and count {@link Reason#ORIGINAL_LOST}.
    *
    * @param pod whose in-pod listener accepted
-   * @param port the client's local port, that is the accepted connection's remote port
-   * @param v6 whether the connection came over ::1; a v4-mapped client counts as IPv4
+   * @param client where the accepted connection came from
    */
-  @Nullable Original take(Pod pod, int port, boolean v6);
+  @Nullable Original take(Pod pod, InetSocketAddress client);
 }

@@ -30,7 +30,6 @@ import dev.weir.api.model.Service;
 import dev.weir.api.model.Workload;
 import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.Future;
-import java.net.Inet6Address;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
@@ -376,8 +375,7 @@ public final class Relays implements PodListener {
       accepted.reset();
       return;
     }
-    Original original =
-        originals.take(pod.pod(), remote.getPort(), remote.getAddress() instanceof Inet6Address);
+    Original original = originals.take(pod.pod(), remote);
     if (original == null) {
       refused(
           pod,

@@ -75,7 +75,7 @@ final class KernelCaptureTest {
       assertThat(
               node.running()
                   .originals()
-                  .take(client, ((InetSocketAddress) accepted.getRemoteAddress()).getPort(), true))
+                  .take(client, (InetSocketAddress) accepted.getRemoteAddress()))
           .isEqualTo(
               new Original(
                   new InetSocketAddress(SERVER6, PORT), new InetSocketAddress(SERVER6, PORT), 0));
@@ -94,12 +94,12 @@ final class KernelCaptureTest {
 
   private void assertOriginal(Pod client, SocketChannel accepted, InetAddress asked)
       throws IOException {
-    int port = ((InetSocketAddress) accepted.getRemoteAddress()).getPort();
-    assertThat(node.running().originals().take(client, port, false))
+    InetSocketAddress caller = (InetSocketAddress) accepted.getRemoteAddress();
+    assertThat(node.running().originals().take(client, caller))
         .isEqualTo(
             new Original(
                 new InetSocketAddress(asked, PORT), new InetSocketAddress(asked, PORT), 0));
-    assertThat(node.running().originals().take(client, port, false)).as("taken once").isNull();
+    assertThat(node.running().originals().take(client, caller)).as("taken once").isNull();
     accepted.close();
   }
 
@@ -411,7 +411,7 @@ final class KernelCaptureTest {
         Objects.requireNonNull(
             node.running()
                 .originals()
-                .take(client, ((InetSocketAddress) captured.getRemoteAddress()).getPort(), false));
+                .take(client, (InetSocketAddress) captured.getRemoteAddress()));
     assertThat(original.asked()).isEqualTo(new InetSocketAddress(vip, 80));
     assertThat(original.picked()).isEqualTo(new InetSocketAddress(SERVER4, PORT));
     ServiceAddress service =
@@ -677,8 +677,8 @@ final class KernelCaptureTest {
     former.close();
     try (SocketChannel socket = node.connect(node.client, vip, 81)) {
       SocketChannel captured = accepted4(again);
-      int port = ((InetSocketAddress) captured.getRemoteAddress()).getPort();
-      Original original = Objects.requireNonNull(successor.originals().take(again, port, false));
+      InetSocketAddress caller = (InetSocketAddress) captured.getRemoteAddress();
+      Original original = Objects.requireNonNull(successor.originals().take(again, caller));
       assertThat(original.picked()).isEqualTo(new InetSocketAddress(SERVER4, PORT));
       captured.close();
       assertThat(socket.isConnected()).isTrue();

@@ -204,8 +204,8 @@ public final class TwoPods implements AutoCloseable {
                 fairness,
                 new Router(this::podAt, new SplittableRandom(7)),
                 mesh,
-                (pod, port, v6) -> {
-                  InetSocketAddress own = askedBy.get(port);
+                (pod, caller) -> {
+                  InetSocketAddress own = askedBy.get(caller.getPort());
                   return own == null ? new Original(asked, target, 0) : new Original(own, own, 0);
                 },
                 verdicts,
