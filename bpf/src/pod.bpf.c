@@ -4,6 +4,7 @@
  * connection that the kernel knows, or to none. So an established connection costs one look at its TCP flags a packet.
  *
  *   ingress   a SYN to 15008, from a kernel flow, to a probe port from the node, to an excluded port: as it is;
+ *             one from a port that is in use here already: answered in the kernel's place (syn_meets)
  *             any other: to the listener on 15006, whatever its port
  *   egress    a SYN of the agent or of a kernel flow: as it is; any other went past connect(2)'s hook: dropped
  *
@@ -354,16 +355,16 @@ static __always_inline bool syn_meets(struct __sk_buff *skb, const struct syn *s
 	struct bpf_sock *sk = sock_find(skb, syn, syn->tcp.source, syn->tcp.dest), *full;
 	struct tcp_timewait_sock *resting;
 	struct bpf_tcp_sock *tcp;
-	__be32 seq, ack;
+	__be32 seq, expected;
 	bool delivery;
 
 	if (!sk)
 		return false;
 	resting = bpf_skc_to_tcp_timewait_sock(sk);
 	if (resting) {
-		ack = bpf_htonl(resting->tw_sk.__tw_common.skc_tw_rcv_nxt);
+		expected = bpf_htonl(resting->tw_sk.__tw_common.skc_tw_rcv_nxt);
 		bpf_sk_release(sk);
-		*verdict = syn_reopen(skb, syn, ack);
+		*verdict = syn_reopen(skb, syn, expected);
 		return true;
 	}
 	full = bpf_sk_fullsock(sk);
@@ -376,7 +377,7 @@ static __always_inline bool syn_meets(struct __sk_buff *skb, const struct syn *s
 	/* What the server accepts has the mark of the SYN (tcp_fwmark_accept). */
 	delivery = full->mark == WEIR_MARK_DELIVER;
 	seq = bpf_htonl(tcp->snd_nxt);
-	ack = bpf_htonl(tcp->rcv_nxt);
+	expected = bpf_htonl(tcp->rcv_nxt);
 	bpf_sk_release(sk);
 	if (delivery) {
 		/* Another connection of this client: to ask would have it reset. The SYN comes again. */
@@ -385,7 +386,7 @@ static __always_inline bool syn_meets(struct __sk_buff *skb, const struct syn *s
 		return true;
 	}
 	/* What a SYN may carry as data, the answer would say back. */
-	*verdict = syn_is_bare(skb, syn) ? syn_answer(skb, syn, seq, ack, FLAG_ACK) : TC_DROP;
+	*verdict = syn_is_bare(skb, syn) ? syn_answer(skb, syn, seq, expected, FLAG_ACK) : TC_DROP;
 	return true;
 }
 
